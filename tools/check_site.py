@@ -1,0 +1,254 @@
+"""Visit every page of _docs/ in headless Chromium, without network, as a reader would.
+
+Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load, TeX that
+was not typeset, requests to other hosts, pages the navigation does not reach, a search that finds nothing.
+`python tools/check_site.py --shots DIR` also keeps a picture of each page.
+"""
+import argparse
+import base64
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import websocket
+from common import fail, root
+
+docs = root/'_docs'
+flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
+         '--no-default-browser-check', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+         '--disable-extensions', '--mute-audio', '--window-size=1400,1000', '--remote-debugging-port=0',
+         '--remote-allow-origins=*', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
+
+look = r'''(async () => {
+  await document.fonts.ready;
+  for (const img of document.images) { img.loading = "eager"; try { await img.decode(); } catch (e) {} }
+  const tex = [], shown = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let n; n = shown.nextNode();) {
+    if (n.parentElement.closest("script, style, code, pre, textarea, .katex, .MathJax, math, .smalldocs-search-results")) continue;
+    const m = n.data.match(/\$\$|\\\(|\\\[|\$[^$\n]{1,200}\$|\\(?:begin|frac|mathbb|mathrm|left|right|le|ge|max|min|sum)\b/);
+    if (m) tex.push(n.data.slice(Math.max(0, m.index - 20), m.index + 60).trim());
+  }
+  const visible = e => e.getBoundingClientRect().width > 0;
+  return {
+    title: document.title, heading: !!document.querySelector("h1"),
+    ids: [...document.querySelectorAll("[id]")].map(e => e.id).concat([...document.querySelectorAll("a[name]")].map(e => e.name)),
+    links: [...document.querySelectorAll("a[href]")].map(e => e.href),
+    images: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 120)),
+    typeset: [...document.querySelectorAll(".math")].filter(e => [...e.querySelectorAll(".katex, mjx-container, math")].some(visible)).length,
+    untypeset: [...document.querySelectorAll(".math")].filter(e => !e.querySelector(".katex, mjx-container, math")).map(e => e.textContent.slice(0, 80)),
+    bad: [...document.querySelectorAll(".katex-error, mjx-merror")].map(e => (e.title || e.textContent).slice(0, 160)),
+    fonts: [...document.fonts].filter(f => f.status == "error").map(f => f.family), tex,
+  };
+})()'''
+
+
+class Chromium:
+    "A headless browser, driven over its DevTools protocol"
+    def __init__(self, binary):
+        self.dir = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.process = subprocess.Popen([binary, *flags, f'--user-data-dir={self.dir.name}', 'about:blank'], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        port, end = Path(self.dir.name)/'DevToolsActivePort', time.time() + 60
+        while not (port.exists() and port.read_text().count('\n')):
+            if self.process.poll() is not None or time.time() > end:
+                self.close()
+                fail(f'{binary} does not start')
+            time.sleep(0.1)
+        number, path = port.read_text().split('\n')[:2]
+        self.ws = websocket.create_connection(f'ws://127.0.0.1:{number}{path}', timeout=60, suppress_origin=True)
+        self.id, self.events, self.session = 0, [], None
+        target = self('Target.createTarget', url='about:blank')['targetId']
+        self.session = self('Target.attachToTarget', targetId=target, flatten=True)['sessionId']
+        for domain in ('Page', 'Runtime', 'Log', 'Network'): self(f'{domain}.enable')
+
+    def __call__(self, method, **params):
+        "Send one command and wait for its answer; events go to `events`"
+        self.id += 1
+        msg = dict(id=self.id, method=method, params=params)
+        if self.session: msg['sessionId'] = self.session
+        self.ws.send(json.dumps(msg))
+        while True:
+            got = json.loads(self.ws.recv())
+            if got.get('id') == self.id:
+                if 'error' in got: raise RuntimeError(f"{method}: {got['error']['message']}")
+                return got['result']
+            if 'method' in got: self.events.append(got)
+
+    def js(self, code):
+        "The value of a JavaScript expression on the page"
+        res = self('Runtime.evaluate', expression=code, awaitPromise=True, returnByValue=True)
+        if 'exceptionDetails' in res: raise RuntimeError(str(res['exceptionDetails'])[:500])
+        return res['result'].get('value')
+
+    def wait(self, code, seconds=15):
+        "Wait until a JavaScript expression is true; False when it does not become so"
+        end = time.time() + seconds
+        while time.time() < end:
+            try:
+                if self.js(code): return True
+            except RuntimeError: pass  # a page that is being left
+            time.sleep(0.05)
+        return False
+
+    def open(self, url):
+        "Go to a page and wait until it is loaded; -> what went wrong on the way"
+        self.events.clear()
+        self('Page.navigate', url=url)
+        where = json.dumps(url.split('#')[0])
+        ok = self.wait(f"document.readyState == 'complete' && location.href.split('#')[0] == {where}", 30)
+        return [] if ok else ['the page does not load']
+
+    def trouble(self, base):
+        "What the browser complained of since the page was opened"
+        self.js('new Promise(r => setTimeout(r, 150))')
+        for e in self.events:
+            p = e['params']
+            if e['method'] == 'Runtime.exceptionThrown':
+                d = p['exceptionDetails']
+                yield 'error: ' + d.get('exception', {}).get('description', d['text'])[:300]
+            elif e['method'] == 'Runtime.consoleAPICalled' and p['type'] in ('error', 'warning', 'assert'):
+                yield f"console {p['type']}: " + ' '.join(str(a.get('value', a.get('description', ''))) for a in p['args'])[:300]
+            elif e['method'] == 'Log.entryAdded' and p['entry']['level'] in ('error', 'warning'):
+                yield f"{p['entry']['level']}: {p['entry']['text'][:200]} {p['entry'].get('url', '')}"
+            elif e['method'] == 'Network.requestWillBeSent':
+                if not p['request']['url'].startswith((base, 'data:', 'blob:')): yield 'asks another host: ' + p['request']['url'][:200]
+            elif e['method'] == 'Network.responseReceived' and p['response']['status'] >= 400:
+                yield f"{p['response']['status']}: {p['response']['url']}"
+
+    def click(self, selector, n=0):
+        "Click the middle of the n-th visible element of a selector, with the mouse; False when there is none"
+        spot = self.js(f'''(() => {{
+          const e = [...document.querySelectorAll({json.dumps(selector)})].filter(e => e.getBoundingClientRect().width)[{n}];
+          if (!e) return null;
+          e.scrollIntoView({{block: "center", behavior: "instant"}});
+          const r = e.getClientRects()[0];
+          return [r.x + r.width / 2, r.y + r.height / 2];
+        }})()''')
+        if not spot: return False
+        for kind in ('mousePressed', 'mouseReleased'):
+            self('Input.dispatchMouseEvent', type=kind, x=spot[0], y=spot[1], button='left', clickCount=1)
+        return True
+
+    def shot(self, path):
+        "A picture of the whole page"
+        size = self('Page.getLayoutMetrics')['cssContentSize']
+        clip = dict(x=0, y=0, width=size['width'], height=min(size['height'], 8000), scale=1)
+        png = self('Page.captureScreenshot', captureBeyondViewport=True, clip=clip)['data']
+        Path(path).write_bytes(base64.b64decode(png))
+
+    def close(self):
+        "End the browser and forget its profile"
+        try: os.killpg(self.process.pid, 9)
+        except ProcessLookupError: pass
+        self.process.wait()
+        self.dir.cleanup()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    "Serves files without a line for each"
+    def log_message(self, *args): pass
+
+
+def visit(browser, base, pages, shots):
+    "Open each page; -> {page: what the page holds}, [(page, what is wrong)]"
+    seen, wrong = {}, []
+    for name in pages:
+        problems = browser.open(f'{base}/{name}')
+        if not problems:
+            got = seen[name] = browser.js(look)
+            problems += [f'picture does not load: {i}' for i in got['images']] + [f'not typeset: {t}' for t in got['untypeset']]
+            problems += [f'TeX as text: {t}' for t in got['tex']] + [f'bad equation: {t}' for t in got['bad']]
+            problems += [f'font does not load: {f}' for f in got['fonts']] + ([] if got['heading'] else ['no h1'])
+            if shots: browser.shot(Path(shots)/f"{name.replace('/', '_')[:-5]}.png")
+        problems += browser.trouble(base)
+        wrong += [(name, p) for p in dict.fromkeys(problems)]
+        print(f"  {name:32} {seen.get(name, {}).get('typeset', 0):4} equations, {len(seen.get(name, {}).get('links', [])):4} links", flush=True)
+    return seen, wrong
+
+
+def dead_links(base, seen):
+    "Links within the site to a file or an anchor that is not there"
+    for name, got in seen.items():
+        for href in dict.fromkeys(got['links']):
+            if not href.startswith(base): continue
+            url = urlsplit(href)
+            path, anchor = unquote(url.path).lstrip('/'), unquote(url.fragment)
+            if path == '' or path.endswith('/'): path += 'index.html'
+            if not (docs/path).is_file(): yield name, f'broken link: {href[len(base):]}'
+            elif anchor and path in seen and anchor not in seen[path]['ids']: yield name, f'no such anchor: {path}#{anchor}'
+
+
+def here(browser): return browser.js('location.pathname').lstrip('/')
+
+
+def use(browser, base, seen):
+    "Navigation, table of contents and search, used with mouse and keyboard; -> [(page, what is wrong)]"
+    start, wrong = 'index.html' if 'index.html' in seen else next(iter(seen)), []
+    browser.open(f'{base}/{start}')
+    listed = browser.js('[...document.querySelectorAll("#quarto-sidebar a[href]")].map(e => new URL(e.href).pathname.slice(1))')
+    wrong += [(name, 'not in the sidebar') for name in seen if name not in listed and name != '404.html']
+    others = [i for i, name in enumerate(browser.js('''[...document.querySelectorAll("#quarto-sidebar a[href]")]
+        .filter(e => e.getBoundingClientRect().width).map(e => new URL(e.href).pathname.slice(1))''')) if name != start]
+    if others:
+        browser.click('#quarto-sidebar a[href]', others[0])
+        if not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'): wrong.append((start, 'a click in the sidebar leads nowhere'))
+        at = here(browser)
+        if browser.click('#TOC a[href]') and not browser.wait('location.hash.length > 1'): wrong.append((at, 'a click in the table of contents leads nowhere'))
+        browser.open(f'{base}/{start}')
+        if not browser.click('.nav-page-next a'): wrong.append((start, 'no link to the next page'))
+        elif not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'): wrong.append((start, 'the link to the next page leads nowhere'))
+    browser.open(f'{base}/{start}')
+    if not browser.js('!!document.querySelector(".smalldocs-search input")'):
+        print('  the search is not smalldocs\': not tried')
+        return wrong
+    entries = json.loads((docs/'search.json').read_text(encoding='utf-8'))
+    target = max((e for e in entries if not e['href'].startswith(start) and e['section']), key=lambda e: len(e['section']), default=None)
+    if not target: return [*wrong, (start, 'search.json knows no section')]
+    browser.click('.smalldocs-search input')
+    browser('Input.insertText', text=target['section'])
+    if not browser.wait('document.querySelectorAll(".search-result").length'): return [*wrong, (start, f"search finds nothing for {target['section']!r}")]
+    found = browser.js('[...document.querySelectorAll(".search-result")].map(e => new URL(e.href).pathname.slice(1) + new URL(e.href).hash)')
+    if target['href'] not in map(unquote, found): wrong.append((start, f"search for {target['section']!r} does not find {target['href']}"))
+    browser.click('.search-result')
+    if not browser.wait('document.readyState == "complete" && !document.querySelector(".search-result")'): wrong.append((start, 'a click on a search result leads nowhere'))
+    if here(browser) not in seen: wrong.append((start, f'a search result leads to {here(browser)}'))
+    wrong += [(start, p) for p in browser.trouble(base)]
+    return wrong
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--shots', help='folder for a picture of each page')
+    args = p.parse_args()
+    binary = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
+    if not binary: fail('no Chromium found: install it (Debian: apt-get install chromium) or name one in CHROMIUM')
+    pages = sorted(f.relative_to(docs).as_posix() for f in docs.glob('**/*.html') if 'site_libs' not in f.parts)
+    if not pages: fail('_docs/ has no pages; run `make docs` first')
+    if args.shots: Path(args.shots).mkdir(parents=True, exist_ok=True)
+    server = ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=docs))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f'http://127.0.0.1:{server.server_port}'
+    print(f'{len(pages)} pages in {Path(binary).name}', flush=True)
+    browser = Chromium(binary)
+    try:
+        seen, wrong = visit(browser, base, pages, args.shots)
+        wrong += [*dead_links(base, seen), *use(browser, base, seen)]
+    finally:
+        browser.close()
+        server.shutdown()
+    for name, problem in wrong: print(f'{name}: {problem}')
+    print(f"{len(wrong)} thing{'s' * (len(wrong) != 1)} to mend in the site" if wrong else
+          f"site: {len(pages)} pages, {sum(s['typeset'] for s in seen.values())} equations, links, pictures, navigation and search are in order")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == '__main__': main()

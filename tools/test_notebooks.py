@@ -1,0 +1,77 @@
+"""Run the notebooks as tests, each in a process of its own.
+
+`python tools/test_notebooks.py` tests all of nbs/, `... 02_regions 03_distances` only those, `--flags 'slow'` the cells
+with that flag too. A notebook passes when nbdev's own test function runs it from top to bottom. `N_WORKERS` (2) at a
+time, each with `NB_TIMEOUT` (900) seconds.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from common import fail, notebooks, root, settings
+
+
+def run_one(path, flags):
+    "In the child: test the notebook at `path`; the exit code says whether it passed"
+    from pathlib import Path
+
+    from nbdev.test import test_nb
+    sys.path.pop(0)  # notebooks import the package, never the tools
+    skip = settings()['tst_flags'].split()
+    ok, _ = test_nb(Path(path), skip_flags=skip, force_flags=flags.split(), basepath=root)
+    sys.exit(0 if ok else 1)
+
+
+def spawn(path, flags, timeout):
+    "Test one notebook in a child; -> (name, passed, seconds, what it printed)"
+    start = time.time()
+    with tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace') as log:
+        child = subprocess.Popen([sys.executable, __file__, '--one', str(path), '--flags', flags], cwd=root/'nbs',
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        try: code, why = child.wait(timeout), ''
+        except subprocess.TimeoutExpired: code, why = 1, f'stopped after {timeout:.0f} s (NB_TIMEOUT)\n'
+        finally:
+            child.kill()
+            child.wait()
+        log.seek(0)
+        out = log.read() + why
+    if code < 0: out += f'the process ended by signal {-code}\n'
+    return path.stem, code == 0, time.time() - start, out
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('names', nargs='*', help='notebooks, such as 02_regions; none: all of them')
+    p.add_argument('--flags', default='', help='flagged cells to run too, such as "slow cuda"')
+    p.add_argument('--one', help=argparse.SUPPRESS)
+    args = p.parse_args()
+    if args.one: run_one(args.one, args.flags)
+    files = notebooks()
+    if args.names:
+        names = {re.sub(r'\.ipynb$', '', os.path.basename(n)) for n in args.names}
+        if missing := names - {f.stem for f in files}: fail(f"no notebook {', '.join(sorted(missing))} in nbs/")
+        files = [f for f in files if f.stem in names]
+    if not files: fail('no notebooks in nbs/')
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    workers, timeout = int(os.environ.get('N_WORKERS', 2)), float(os.environ.get('NB_TIMEOUT', 900))
+    print(f"testing {len(files)} notebook{'s' * (len(files) != 1)}, {workers} at a time", flush=True)
+    start, failed = time.time(), []
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(spawn, f, args.flags, timeout) for f in files]
+        for name, ok, seconds, out in (job.result() for job in as_completed(jobs)):
+            print(f"{'ok    ' if ok else 'FAILED'} {name:24} {seconds:6.1f} s", flush=True)
+            if not ok:
+                failed.append(name)
+                print(out, flush=True)
+    print(f'{time.time() - start:.0f} s in all')
+    if failed: print('failed: ' + ', '.join(sorted(failed)))
+    print(f'{len(files) - len(failed)} passed, {len(failed)} failed', flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__': main()
