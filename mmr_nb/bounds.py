@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tol_newton', 'alpha_rows', 'interval_bounds', 'relu_lines', 'Ball', 'linear_minimum', 'intermediate_bounds',
-           'margin_bounds']
+           'margin_bounds', 'certified_radius', 'robust_logits']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
 import contextlib, math
@@ -37,7 +37,7 @@ def _interval_step(step, L, U):
     rad = _magnitude(step, r + tol*(m.abs() + r)) + tol*step.bias.abs() + torch.finfo(L.dtype).tiny
     return (z - rad).nan_to_num(-math.inf, math.inf, -math.inf), (z + rad).nan_to_num(math.inf, math.inf, -math.inf)
 
-# %% ../nbs/08_bounds.ipynb #cf4ade1f
+# %% ../nbs/08_bounds.ipynb #659c81af
 def _steps(net):
     "Affine and ReLU steps in turn, which is all that this page knows"
     kinds = [type(s) for s in net.steps]
@@ -47,6 +47,7 @@ def _steps(net):
 def _lowered(model, shape, dtype):
     "The network in this type; a Lowered is converted"
     if not isinstance(model, Lowered): return _steps(lower(model, shape, dtype))
+    if dtype is None: return _steps(lower(model, shape))
     net, to = lower(model, shape), lambda t: t.to(dtype)
     ops = lambda s: tuple(replace(o, s=to(o.s)) if isinstance(o, Scale) else replace(o, W=to(o.W)) for o in s.ops)
     return _steps(replace(net, steps=tuple(replace(s, ops=ops(s), bias=to(s.bias)) if isinstance(s, Affine) else s for s in net.steps)))
@@ -150,8 +151,8 @@ def _minimum(w, ball, steps=50):
     v = (w*d).sum(1).double()
     return v + half*(norm2 - eps2) - tol*(v.detach().abs() + half*(norm2 + eps2))
 
-# %% ../nbs/08_bounds.ipynb #6a9e3856
-def _check(x, eps, p, box, y=None, K=None, who='bounds'):
+# %% ../nbs/08_bounds.ipynb #b97624a1
+def _check(x, eps, p, box, who):
     "Arguments that every public function here shares; eps as float64 [b]"
     if p not in (1, 2, math.inf): raise ValueError(f"{who}: expected p of 1, 2 or float('inf'), got {p}")
     if not torch.is_floating_point(x) or x.dim() < 2: raise ValueError(f'{who}: expected x [b, *input_shape] of floats, got {x.dtype} of shape {list(x.shape)}')
@@ -162,12 +163,14 @@ def _check(x, eps, p, box, y=None, K=None, who='bounds'):
     if box is not None:
         if not box[0] < box[1]: raise ValueError(f'{who}: expected a box (low, high) with low < high, got {tuple(box)}')
         if ((x < box[0]) | (x > box[1])).any(): raise ValueError(f'{who}: expected x inside the box {tuple(box)}, got values from {x.min().item():g} to {x.max().item():g}')
-    if y is not None:
-        if y.shape != (len(x),) or y.is_floating_point() or y.dtype == torch.bool: raise ValueError(f'{who}: expected y as integers of shape [{len(x)}], got {y.dtype} of shape {list(y.shape)}')
-        if ((y < 0) | (y >= K)).any(): raise ValueError(f'{who}: expected labels from 0 to {K - 1}, got {y.min().item()} to {y.max().item()}')
     return eps.expand(len(x))
 
-# %% ../nbs/08_bounds.ipynb #26320539
+def _check_labels(x, y, K, who):
+    if y.shape != (len(x),) or y.dtype not in (torch.int64, torch.int32): raise ValueError(f'{who}: expected y as integers of shape [{len(x)}], got {y.dtype} of shape {list(y.shape)}')
+    if ((y < 0) | (y >= K)).any(): raise ValueError(f'{who}: expected labels from 0 to {K - 1}, got {y.min().item()} to {y.max().item()}')
+    return y.long()
+
+# %% ../nbs/08_bounds.ipynb #cbf181b8
 def linear_minimum(
     w:Tensor,          # rows, [b, r, d]
     x:Tensor,          # centres of the balls, [b, *input_shape] with d numbers each
@@ -176,7 +179,7 @@ def linear_minimum(
     box=(0., 1.),      # range of every input, or None
 )->Tensor:             # least w.delta, [b, r], float64, rounded down
     "Least value of linear functions over the ball intersected with the box (the dual problem of A.1)"
-    eps = _check(x, eps, p, box, who='linear_minimum')
+    eps = _check(x, eps, p, box, 'linear_minimum')
     if w.dim() != 3 or w.shape[0] != len(x) or w.shape[2] != x[0].numel(): raise ValueError(f'linear_minimum: expected w [{len(x)}, r, {x[0].numel()}], got {list(w.shape)}')
     i = torch.arange(len(x), device=x.device).repeat_interleave(w.shape[1])
     return _minimum(w.flatten(0, 1), _ball(x, eps, p, box, w.dtype).rows(i)).view(w.shape[:2])
@@ -221,7 +224,7 @@ def _lines(lb, ub, z, leak, method, dtype, columns=None):
     if columns and cols is not None: mask = mask*unstable.gather(1, cols)
     return _Lines(put(stable, low), put(stable, up), put(zero, yu - low*zu), put(zero, up*zu + height - yu), put(zero, zu), put(zero, yu), unstable.to(dtype), cols, mask)
 
-# %% ../nbs/08_bounds.ipynb #b416e292
+# %% ../nbs/08_bounds.ipynb #ba031acd
 def _through(h, lines, pi, slopes=None):
     "Rows on a layer's outputs -> rows on its pre-activations, and what the lines lose at x; slopes replace lower slopes"
     at = lambda t: t.index_select(0, pi)
@@ -235,7 +238,7 @@ def _through(h, lines, pi, slopes=None):
     pos, neg = hu.clamp(min=0), hu.clamp(max=0)
     loss, out = pos*gap - neg*few(lines.gap_up), pos*low + neg*few(lines.up)
     if cols is None: return out, loss.sum(1, dtype=torch.float64)
-    return (h*at(lines.up)).scatter(1, cols, out), (loss*at(lines.mask)).sum(1, dtype=torch.float64)
+    return (h*at(lines.up)).scatter_(1, cols, out), (loss*at(lines.mask)).sum(1, dtype=torch.float64)
 
 # %% ../nbs/08_bounds.ipynb #0abb0562
 def _transpose_conv(op, g):
@@ -269,14 +272,14 @@ def _pull(net, k, h, pi, lines, slopes=None):
         h, loss = _transpose(net.affines[j], h), loss + lost
     return h, loss
 
-# %% ../nbs/08_bounds.ipynb #0013d2a0
+# %% ../nbs/08_bounds.ipynb #063e300a
 def _receptive_fields(net, k):
     "What a unit of conv layer k sees of each layer below: (shape, patch, stride, padding); None if patches don't help"
     if not all(isinstance(o, Conv) for A in net.affines[:k + 1] for o in A.ops): return None
     size, S, P, out = (1, 1), (1, 1), (0, 0), []
     for step in reversed(net.affines[:k + 1]):
         for op in reversed(step.ops):
-            P = tuple(p*a + b for p, a, b in zip(op.padding, S, P))
+            P = tuple(p*s + a for p, s, a in zip(P, op.stride, op.padding))
             S = tuple(s*a for s, a in zip(op.stride, S))
             size = _spread_size(op, size)
         out.append((step.in_shape, size, S, P))
@@ -353,9 +356,9 @@ def _unit_rows(step, units, sign):
     if len(step.ops) == 1 and isinstance(step.ops[0], Dense): return step.ops[0].W.index_select(0, units)*sign[:, None]
     return _transpose(step, F.one_hot(units, math.prod(step.out_shape)).to(sign.dtype)*sign[:, None])
 
-# %% ../nbs/08_bounds.ipynb #3d733f25
-def _unit_bounds(net, k, lines, ball, pi, units, sign, memory):
-    "Lower bounds of sign (z - z(x)) for units of hidden layer k, before rounding"
+# %% ../nbs/08_bounds.ipynb #0abe7e1a
+def _unit_bounds(net, k, base, lines, ball, pi, units, sign, memory):
+    "Lower bounds of sign z for units of hidden layer k, base being the value at x less rounding"
     fields, out = _receptive_fields(net, k), []
     patch = fields and _PatchRows(net, k, lines, ball, fields, len(pi))
     for c in _chunks(net, len(pi), 4*memory if patch else memory):
@@ -363,7 +366,10 @@ def _unit_bounds(net, k, lines, ball, pi, units, sign, memory):
         else:
             h, loss = _pull(net, k, _unit_rows(net.affines[k], units[c], sign[c]), pi[c], lines)
             rows = ball.rows(pi[c])
-        out.append(_minimum(h, rows, steps=4) - loss)
+        v = base[c] - loss + _minimum(h, rows, steps=1)
+        weak = (v <= 0).nonzero()[:, 0]  # a better price for those that it could decide
+        if ball.p == 2 and len(weak): v = v.index_copy(0, weak, (base[c] - loss)[weak] + _minimum(h[weak], rows.rows(weak), steps=8))
+        out.append(v)
     return torch.cat(out)
 
 def _tighten(net, k, lb, ub, z, err, lines, ball, memory):
@@ -372,7 +378,7 @@ def _tighten(net, k, lb, ub, z, err, lines, ball, memory):
     sign = torch.where(z[pi, units] > 0, 1., -1.).to(net.dtype)
     for _ in range(2):  # the likely side first
         if not len(pi): break
-        v = sign*z[pi, units] + _unit_bounds(net, k, lines, ball, pi, units, sign, memory) - err[pi, units]
+        v = _unit_bounds(net, k, sign*z[pi, units] - err[pi, units], lines, ball, pi, units, sign, memory)
         lb, ub = _improve(lb, ub, pi, units, sign, v)
         still = ~(v > 0)
         pi, units, sign = pi[still], units[still], -sign[still]
@@ -400,7 +406,7 @@ def _hidden(net, zs, x, ball, method, memory, known=None):
         L, U, err = relu(lb), relu(ub), _relu_error(lb, ub, err, relu.slope, net.dtype)
     return bounds, lines, errors, (L, U, err)
 
-# %% ../nbs/08_bounds.ipynb #69975d88
+# %% ../nbs/08_bounds.ipynb #bbb38f48
 def _fast_dtype():
     "float32, unless products are allowed to lose digits (TF32, bfloat16): then float64"
     try: plain = torch.get_float32_matmul_precision() == 'highest'
@@ -423,8 +429,8 @@ def _start(model, x, eps, p, box, method, dtype, y=None, who='margin_bounds'):
     "Checked arguments: networks in the working type and in float64, eps [b]"
     if method not in _methods: raise ValueError(f'{who}: expected a method among {_methods}, got {method!r}')
     if dtype not in (None, torch.float32, torch.float64): raise ValueError(f'{who}: expected dtype float32 or float64, got {dtype}')
-    net64 = _lowered(model, x.shape[1:], torch.float64)
-    eps = _check(x, eps, p, box, y, net64.n_classes, who)
+    eps, net64 = _check(x, eps, p, box, who), _lowered(model, x.shape[1:], torch.float64)
+    if y is not None: _check_labels(x, y, net64.n_classes, who)
     net = _lowered(model, x.shape[1:], dtype or _fast_dtype())
     if net.device != x.device: raise ValueError(f'{who}: expected x on {net.device}, where the network is, got {x.device}')
     return net, net64, eps
@@ -520,19 +526,19 @@ def _hidden_rows(net, zs, bounds, lines, errors):
         out.append(_rows(net, k, _unit_rows(net.affines[k], units, sign), pi, sign*zs[k][pi, units] - errors[k][pi, units], units, sign, lines))
     return out
 
-# %% ../nbs/08_bounds.ipynb #ee1f75ad
-def _ascent(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, memory):
-    "Margins v [b, K] improved by searching slopes, until every rival is decided or the steps are spent"
+# %% ../nbs/08_bounds.ipynb #15a414ca
+def _ascent(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, until, memory):
+    "Margins v [b, K] improved by searching slopes, until all are above `until` or the steps are spent"
     ball, (zs, logits) = _ball(x, eps, p, box, net.dtype), net64(x.double())
     bounds, lines, errors, _ = _hidden(net, zs, x, ball, 'crown', memory, bounds)
     hidden, leaks = _hidden_rows(net, zs, bounds, lines, errors), [r.slope for r in net.relus]
-    pi, s = ((v <= 0) & (torch.arange(v.shape[1], device=v.device) != y[:, None])).nonzero(as_tuple=True)
+    pi, s = ((v <= until) & (torch.arange(v.shape[1], device=v.device) != y[:, None])).nonzero(as_tuple=True)
     K, best = net.n_classes, v[pi, s]
     h = _transpose(net.affines[-1], (F.one_hot(y[pi], K) - F.one_hot(s, K)).to(net.dtype))
     base = logits[pi, y[pi]] - logits[pi, s] - err[pi, s]
     top = _rows(net, len(lines), h, pi, base, s, torch.ones_like(h[:, 0]), lines)
     for t in range(1, steps + 1):
-        rows = (best <= 0).nonzero()[:, 0]
+        rows = (best <= until).nonzero()[:, 0]
         if not len(rows): break
         alive = torch.zeros(len(x), dtype=torch.bool, device=x.device).index_fill(0, pi[rows], True)
         now, asked = list(lines), []
@@ -551,21 +557,21 @@ def _ascent(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, memory):
         for r, keep, slopes in asked: r.ascend(keep, [next(grads) for _ in slopes], t, lr*.97**t, leaks)
     return v.index_put((pi, s), best)
 
-# %% ../nbs/08_bounds.ipynb #177901a5
-def _alpha(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, memory):
+# %% ../nbs/08_bounds.ipynb #bd02ba22
+def _alpha(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, until, memory):
     "Slope search for the points that are classified correctly but not proved, a few at a time"
     with torch.no_grad(): logits = net64(x.double())[1]
     right = (logits.gather(1, y[:, None]) > logits).sum(1) == logits.shape[1] - 1
-    proved = ((v > 0) | (torch.arange(v.shape[1], device=v.device) == y[:, None])).all(1)
-    todo = (right & ~proved).nonzero()[:, 0]
-    unstable = sum(((lb < 0) & (ub > 0)).sum(1).double().mean() for lb, ub in bounds) if bounds else 0.
-    rows = v.shape[1] + 2*min(float(unstable), alpha_rows*len(bounds))
-    step = max(1, int(2*memory*v.shape[1]/8/rows/v.shape[1]/max(math.prod(s.out_shape) for s in net.steps)))
+    proved = ((v > until) | (torch.arange(v.shape[1], device=v.device) == y[:, None])).all(1)
+    todo = ((right | (until > 0)) & ~proved).nonzero()[:, 0]
+    unstable = sum(((lb < 0) & (ub > 0)).sum(1).double().mean().clamp(max=alpha_rows) for lb, ub in bounds)
+    size = 8*16*(v.shape[1] + 2*float(unstable))*max(math.prod(s.out_shape) for s in net.steps)  # bytes a point
+    step = max(1, int(8*memory/size))
     for i in todo.split(step):
-        v = v.index_copy(0, i, _ascent(net, net64, x[i], y[i], v[i], err[i], eps[i], p, box, [(lb[i], ub[i]) for lb, ub in bounds], steps, lr, memory))
+        v = v.index_copy(0, i, _ascent(net, net64, x[i], y[i], v[i], err[i], eps[i], p, box, [(lb[i], ub[i]) for lb, ub in bounds], steps, lr, until, memory))
     return v
 
-# %% ../nbs/08_bounds.ipynb #0acb1f77
+# %% ../nbs/08_bounds.ipynb #c38ea025
 @torch.no_grad()
 def margin_bounds(
     model,                        # nn.Sequential of supported layers, or Lowered
@@ -578,13 +584,15 @@ def margin_bounds(
     dtype:torch.dtype|None=None,  # None: float32 rows, float64 where rounding could decide
     steps:int=20,                 # of the slope search
     lr:float=.2,                  # its step size
+    until:float=0.,               # it leaves a rival alone once its bound is above this; inf: search to the end
     memory:int=2**25,             # bytes for one batch of rows
 )->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     net, net64, eps = _start(model, x, eps, p, box, method, dtype, y)
+    y = y.long()
     def bound(net, i):
         v, err, bounds = _margins(net, net64, x[i], y[i], eps[i], p, method, box, memory)
-        return (_alpha(net, net64, x[i], y[i], v, err, eps[i], p, box, bounds, steps, lr, memory) if method == 'alpha' else v), err
+        return (_alpha(net, net64, x[i], y[i], v, err, eps[i], p, box, bounds, steps, lr, until, memory) if method == 'alpha' else v), err
     out = x.new_zeros(len(x), net.n_classes, dtype=torch.float64)
     with _plain_arithmetic(x.device):
         for c in _point_chunks(net, len(x), memory):
@@ -595,3 +603,63 @@ def margin_bounds(
             if len(i) and net.dtype != torch.float64: v[i] = torch.maximum(v[i], bound(net64, i + c.start)[0])
             out[c] = v
     return out
+
+# %% ../nbs/08_bounds.ipynb #f632ce25
+def _diameter(x, p, box):
+    "No perturbation inside the box is longer than this, [b]"
+    if box is None: return x.new_full((len(x),), math.inf).double()
+    far = torch.maximum(x - box[0], box[1] - x).flatten(1).double()
+    return torch.linalg.vector_norm(far, p, dim=1)*(1 + 1e-9)
+
+@torch.no_grad()
+def certified_radius(
+    model,                        # nn.Sequential of supported layers, or Lowered
+    x:Tensor,                     # inputs, [b, *input_shape]
+    y:Tensor,                     # labels, [b]
+    p:float,                      # norm: 1, 2 or inf
+    method:str='crown',           # 'interval', 'fastlin' or 'crown'
+    box=(0., 1.),                 # range of every input, or None
+    start:float=.1,               # first radius tried
+    steps:int=14,                 # radii tried
+    dtype:torch.dtype|None=None,  # of the rows; None: float32 with its rounding error subtracted
+    memory:int=2**25,             # bytes for one batch of rows
+)->Tensor:                        # largest radius proved, [b], float64; 0 where misclassified, inf if the whole box is proved
+    "Bisection for the largest ball in which every margin is proved positive"
+    if method == 'alpha': raise ValueError("certified_radius: expected 'interval', 'fastlin' or 'crown', got 'alpha'")
+    if not start > 0: raise ValueError(f'certified_radius: expected start > 0, got {start}')
+    net, net64, trial = _start(model, x, start, p, box, method, dtype, y, who='certified_radius')
+    out, y = torch.zeros_like(trial), y.long()
+    with _plain_arithmetic(x.device):
+        for c in _point_chunks(net, len(x), memory):
+            lo, hi, end, known = torch.zeros_like(trial[c]), torch.full_like(trial[c], math.inf), _diameter(x[c], p, box), None
+            r = trial[c].minimum(end)
+            for _ in range(steps):
+                v, _, bounds = _margins(net, net64, x[c], y[c], r, p, method, box, memory, known)
+                ok = ((v > 0) | (torch.arange(v.shape[1], device=v.device) == y[c][:, None])).all(1)
+                old = known or [(torch.full_like(lb, -math.inf), torch.full_like(ub, math.inf)) for lb, ub in bounds]
+                known = [tuple(torch.where(ok[:, None], o, n) for o, n in zip(*pair)) for pair in zip(old, bounds)]
+                lo, hi = torch.where(ok, r, lo), torch.where(ok, hi, r)
+                r = torch.where(hi.isinf(), 2*lo, (lo + hi)/2).minimum(end)
+                if (lo >= end).all(): break
+            out[c] = torch.where(lo >= end, math.inf, lo)
+    return out
+
+# %% ../nbs/08_bounds.ipynb #c2b4e623
+def robust_logits(
+    model,                   # nn.Sequential of supported layers, in the type it is trained in
+    x:Tensor,                # inputs, [b, *input_shape]
+    y:Tensor,                # labels, [b]
+    eps,                     # radius: one number or [b]
+    p:float,                 # norm: 1, 2 or inf
+    method:str='fastlin',    # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
+    box=(0., 1.),            # range of every input, or None
+    memory:int=2**25,        # bytes for one batch of rows
+)->Tensor:                   # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
+    "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
+    if method not in ('interval', 'fastlin', 'crown'): raise ValueError(f"robust_logits: expected 'interval', 'fastlin' or 'crown', got {method!r}")
+    eps = _check(x, eps, p, box, 'robust_logits')
+    net = _lowered(model, x.shape[1:], None if isinstance(model, Lowered) else next(model.parameters()).dtype)
+    y = _check_labels(x, y, net.n_classes, 'robust_logits')
+    exact = lambda x: net(x.to(net.dtype))
+    def forward(x): zs, logits = exact(x); return [z.double() for z in zs], logits.double()
+    return -_margins(net, forward, x, y, eps, p, method, box, memory)[0].to(net.dtype)

@@ -5,31 +5,27 @@
 # %% auto #0
 __all__ = ['tol_boundary', 'RegionCertificate', 'region_certificate', 'hull_radius', 'union_radius', 'universal_certificate']
 
-# %% ../nbs/04_certificate.ipynb #fb4e9238
+# %% ../nbs/04_certificate.ipynb #e5c00996
 from dataclasses import dataclass, fields
 from math import inf, prod
 import torch, torch.nn.functional as F
 from torch import Tensor
 from .networks import Lowered, lower
-from .regions import activation_pattern, push_forward, pull_back, check_input
-from .distances import (dual, projection, region_boundary_distances, decision_boundary_distances,
-                              nearest_in_box)
+from .regions import activation_pattern, pull_back, check_input
+from .distances import dual, projection, nearest_in_box
+from .rows import region_distances
 
-# %% ../nbs/04_certificate.ipynb #81b50b48
+# %% ../nbs/04_certificate.ipynb #64c41256
 def _plain_distances(
-    net:Lowered,          # network as affine and ReLU steps
-    zs:list[Tensor],      # pre-activations, [b, n_l] each
-    logits:Tensor,        # [b, K]
-    pattern:list[Tensor], # activation pattern, [b, n_l] each
-    p:float,              # norm of the perturbation
-)->tuple:                 # (to hidden units [b, N], to rival classes [b, K]); NaN where the network overflows
-    "Distances without the box to all hyperplanes, a layer at a time (Lemmas 3.1 and 3.2)"
-    rb = [logits.new_empty(len(logits), 0)]
-    for k, V in enumerate(push_forward(net, pattern)):
-        if k < len(zs): rb.append(region_boundary_distances(zs[k:k+1], [V], p))
-        else: db = decision_boundary_distances(logits, V.expand(len(logits), -1, -1), p)
-    finite = torch.cat([*zs, logits], 1).isfinite().all(1, keepdim=True)
-    return tuple(torch.where(finite, d, torch.nan) for d in (torch.cat(rb, 1), db))
+    net:Lowered,   # network as affine and ReLU steps
+    x:Tensor,      # inputs, [b, *input_shape]
+    f:Tensor,      # pre-activations and logits, [b, N + K]
+    p:float,       # norm of the perturbation
+    memory:int,    # bytes to work in
+)->tuple:          # (to hidden units [b, N], to rival classes [b, K]); NaN where the network overflows
+    "Distances without the box to all hyperplanes (Lemmas 3.1 and 3.2)"
+    finite = f.isfinite().all(1, keepdim=True)
+    return tuple(torch.where(finite, d, torch.nan) for d in region_distances(net, x, p, memory))
 
 def _min(d): return d.min(1).values if d.shape[1] else d.new_full((len(d),), inf)
 
@@ -60,7 +56,7 @@ def _rival_rows(
     h = (F.one_hot(c[i], net.n_classes) - F.one_hot(s, net.n_classes)).to(net.dtype)
     return pull_back(net, [a[i] for a in pattern], len(pattern), h[:, None])[:, 0]
 
-# %% ../nbs/04_certificate.ipynb #bb089f73
+# %% ../nbs/04_certificate.ipynb #1edb95ae
 tol_boundary = 1e-9 # margin of a minimal adversarial example, relative to the largest logit of x
 
 @dataclass(frozen=True)
@@ -77,11 +73,12 @@ def _certify_chunk(
     x:Tensor,       # inputs in float64, [b, *input_shape]
     p:float,        # norm of the perturbation
     box:tuple|None, # lowest and highest value of an input
+    memory:int,     # bytes to work in
 )->tuple:           # the fields of a RegionCertificate
     "Theorem 3.1 for a batch that fits into memory"
     (zs, logits), flat, points = net(x), x.flatten(1), torch.arange(len(x), device=x.device)
     pattern, c = activation_pattern(zs), logits.argmax(1)
-    units, rivals = _plain_distances(net, zs, logits, pattern, p)
+    units, rivals = _plain_distances(net, x, torch.cat([*zs, logits], 1), p, memory)
     gap = logits - logits.gather(1, c[:, None])
     unit_rows = lambda i, j: _unit_rows(net, pattern, i, j)
     rival_rows = lambda i, s: _rival_rows(net, pattern, c, i, s)
@@ -102,12 +99,7 @@ def _margin(logits, c):
     f_c = logits.gather(1, c[:, None])
     return (f_c - logits.scatter(1, c[:, None], -inf)).amin(1)
 
-# %% ../nbs/04_certificate.ipynb #8cbbd67d
-def _chunk_size(net, memory):
-    "How many inputs at a time keep `push_forward` within `memory` bytes"
-    sizes = [prod(net.input_shape), *net.n_hidden, net.n_classes]
-    return max(1, int(memory//(8*4*sizes[0]*max(m + n for m, n in zip(sizes, sizes[1:])))))
-
+# %% ../nbs/04_certificate.ipynb #0c7454b2
 def region_certificate(
     model,                 # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,              # inputs, [b, *input_shape]
@@ -123,8 +115,9 @@ def region_certificate(
         raise ValueError(f'region_certificate: expected inputs in the box {box}, got values from {x.min().item()} to {x.max().item()}')
     with torch.no_grad():
         net = lower(model, x.shape[1:], dtype=torch.float64)
-        chunks = x.to(net.device, torch.float64).split(_chunk_size(net, memory))
-        results = [_certify_chunk(net, chunk, p, box) for chunk in chunks]
+        numbers = 8*sum(net.n_hidden) + 64*8*prod(net.input_shape)
+        chunks = x.to(net.device, torch.float64).split(max(1, memory//2//(8*numbers)))
+        results = [_certify_chunk(net, chunk, p, box, memory//4) for chunk in chunks]
     return RegionCertificate(*(torch.cat(field).to(x.device) for field in zip(*results)))
 
 # %% ../nbs/04_certificate.ipynb #40caa51f

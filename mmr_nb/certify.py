@@ -6,12 +6,13 @@
 __all__ = ['stages', 'statuses', 'tol_radius', 'tol_margin', 'tol_nudge', 'n_batch', 'Verdict', 'Problem', 'network_digest',
            'CertifyInterrupted', 'certify', 'stage_table']
 
-# %% ../nbs/12_certify.ipynb #2fe944f0
+# %% ../nbs/12_certify.ipynb #1ecebf87
 import base64, hashlib, json, math, os, time, warnings
 from dataclasses import dataclass, fields, replace
 from math import inf
 from pathlib import Path
 import joblib, numpy as np, pandas as pd, torch
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from torch import Tensor
 from tqdm import tqdm
 from . import __version__
@@ -25,7 +26,7 @@ from .milp import MipResult, solve_margin
 stages = ('clean', 'region', 'attack', 'bound', 'mip')  # in order of cost
 statuses = ('certified', 'falsified', 'undecided')
 
-# %% ../nbs/12_certify.ipynb #908c23df
+# %% ../nbs/12_certify.ipynb #8ad77bf2
 tol_radius = 1e-7  # certified radii shrink by this times (radius + norm of x)
 tol_margin = 1e-7  # margins must exceed this times the largest logit possible on the ball
 tol_nudge = (0., 1e-9, 1e-7, 1e-5)  # how far past the boundary a minimal example may be moved, relative to its distance
@@ -40,12 +41,12 @@ class Verdict:
     seconds:float = 0.
     unstable:int|None = None  # ReLUs whose sign the bounds leave open
     solver:str = ''
-    witness:np.ndarray|None = None  # float64, shape of an input
+    witness:np.ndarray|None = None  # an adversarial input, float64; at a distance over eps where the status is certified
     def certify(self, lb):
         if not lb > self.lb and not (lb > 0 and lb == self.lb): raise ValueError(f'expected a radius proved > 0, got {lb}')
         self.status, self.lb = 'certified', float(lb)
     def falsify(self, witness, norm):
-        self.status, self.ub, self.witness = 'falsified', float(norm), np.array(witness.detach().cpu(), dtype=np.float64)
+        self.status, self.ub, self.witness = 'falsified', float(norm), witness.detach().cpu().double().numpy().copy()
 
 # %% ../nbs/12_certify.ipynb #24a5894f
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _logit_scale(pb, x):
     lb, ub = interval_bounds(pb.net, lo, hi)[-1]
     return torch.maximum(lb.abs(), ub.abs()).amax(1)
 
-# %% ../nbs/12_certify.ipynb #12d644eb
+# %% ../nbs/12_certify.ipynb #6ce0dfdf
 def _clean(pb, x, y, verdicts):
     "A misclassified image is its own counterexample"
     for v, m, xi in zip(verdicts, _margins(pb.net, x, y), x):
@@ -99,7 +100,7 @@ def _exact_witnesses(pb, x, y, verdicts, c):
         norms = _norms(moved - x, pb.p)
         good = moved.flatten(1).isfinite().all(1) & (_margins(pb.net, moved.nan_to_num(0.), y) <= 0)
         for v, ok, n, wi in zip(verdicts, good.tolist(), norms.tolist(), moved):
-            if ok and n < v.ub: v.ub = n
+            if ok and n < v.ub: v.ub, v.witness = n, wi.cpu().numpy().copy()
             if ok and n <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wi[None], x, y, verdicts)
 
 # %% ../nbs/12_certify.ipynb #9b769e78
@@ -139,14 +140,14 @@ def _run_batched(pb, stage, x, y, verdicts):
     each = (time.perf_counter() - start)/len(x)
     for v in verdicts: v.seconds += each
 
-# %% ../nbs/12_certify.ipynb #33ee1203
+# %% ../nbs/12_certify.ipynb #0b8e8b4b
 def _solve(pb, x, y, seconds):
     "One point's MIP in a worker: a MipResult, or what went wrong"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
-        return solve_margin(pb.net, x, y, pb.eps, pb.p, box=pb.box, timeout=seconds, solver=pb.solver, bounds=layers)
+        return solve_margin(pb.net, x, int(y), pb.eps, pb.p, box=pb.box, timeout=seconds, solver=pb.solver, bounds=layers)
     except Exception as e: return f'{type(e).__name__}: {e}'
     finally: torch.set_num_threads(threads)
 
@@ -157,12 +158,13 @@ def _mip_job(k, pb, x, y, seconds):
 def _mip_verdict(pb, x, y, v, result, seconds):
     "A solver's answer through the two gates"
     v.stage, v.solver, v.seconds = 'mip', pb.solver, v.seconds + seconds
-    if isinstance(result, str): v.solver = f'{pb.solver} ({result.splitlines()[0][:200]})'; return
-    v.unstable = result.unstable
-    if result.status == 'certified' and result.lb > tol_margin*_logit_scale(pb, x).item(): v.certify(max(pb.eps, v.lb))
+    if isinstance(result, str): v.solver = f'{pb.solver}: {result.splitlines()[0][:200]}'; return
+    v.unstable, v.solver = result.unstable, result.solver
+    if result.status == 'undecided': v.solver = f'{result.solver}: {result.reason}'
+    if result.status == 'certified' and result.lb > 0: v.certify(max(pb.eps, v.lb))
     if result.status == 'falsified': _falsify_checked(pb, v, result.witness.to(x).reshape(x.shape), x, y, [v])
 
-# %% ../nbs/12_certify.ipynb #9632a479
+# %% ../nbs/12_certify.ipynb #b7e694a8
 def _mip_results(pb, x, y, todo, verdicts, workers):
     "(point, result, seconds) as they come in; a worker that dies costs only the point that killed it"
     jobs = {k: joblib.delayed(_mip_job)(k, pb, x[k:k+1], y[k:k+1], pb.timeout - verdicts[k].seconds) for k in todo}
@@ -175,7 +177,8 @@ def _mip_results(pb, x, y, todo, verdicts, workers):
         try:
             for k, result, seconds in joblib.Parallel(workers, return_as='generator_unordered', batch_size=1, pre_dispatch='2*n_jobs')(jobs[k] for k in batch):
                 jobs.pop(k); yield k, result, seconds
-        except joblib.externals.loky.process_executor.TerminatedWorkerError as e:
+        except BrokenProcessPool as e:
+            if not alone: warnings.warn('certify: a worker process died; the points that are left are solved one at a time')
             if alone: jobs.pop(batch[0]); yield batch[0], f'worker died: {type(e).__name__}', 0.
             alone = True
 

@@ -41,7 +41,7 @@ def norm_gradient(
     N = row_norms(r, q)[:, None]
     return r.sign()*(size/torch.where(N == 0, 1, N))**(q - 1)
 
-# %% ../nbs/05_mmr.ipynb #93c00dad
+# %% ../nbs/05_mmr.ipynb #c223d93e
 @dataclass(frozen=True)
 class Margin:
     "One norm's share in the regulariser"
@@ -75,7 +75,7 @@ def _decision_term(R, logits, y, margins, n_db):
         active = (nearest(d, n_db) & (d < m.gamma_db) & (N.view(b, -1) > 0)).flatten()
         N = torch.where(active, N, 1)
         value += c*(1 - d.flatten()[active]/m.gamma_db).sum()
-        g = -(c/m.gamma_db)*active/N
+        g = active/N*(-c/m.gamma_db)
         g_logits.index_put_((i, y[i]), g, accumulate=True).index_put_((i, s), -g, accumulate=True)
         G[active] += (-g*margin/N)[active, None]*norm_gradient(r[active], dual(m.p))
     used = (G != 0).any(1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tol_tie', 'Field', 'receptive_fields', 'windows', 'weights', 'with_weights', 'Rows', 'region_distances']
 
-# %% ../nbs/03a_rows.ipynb #b65a1215
+# %% ../nbs/03a_rows.ipynb #7f8d160e
 import dataclasses, math
 from dataclasses import dataclass
 from math import inf
@@ -13,7 +13,7 @@ import torch, torch.nn.functional as F
 from torch import Tensor
 from .networks import Affine, Conv, Dense, Scale, Lowered, lower
 from .regions import chain, check_input
-from .distances import dual, row_norms, region_boundary_distances, decision_boundary_distances
+from .distances import dual, row_norms
 
 # %% ../nbs/03a_rows.ipynb #14fb5168
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def with_weights(
     steps = [dataclasses.replace(s, ops=tuple(map(put, s.ops))) if isinstance(s, Affine) else s for s in net.steps]
     return dataclasses.replace(net, steps=tuple(steps))
 
-# %% ../nbs/03a_rows.ipynb #4cf798b1
+# %% ../nbs/03a_rows.ipynb #278c1807
 class Rows:
     "Rows of V for a batch, computed for the units asked for (section 2)"
     def __init__(self,
@@ -125,7 +125,7 @@ class Rows:
         "Slopes that layer l's positions see on the input of step m; for the image: which pixels exist (None: all do)"
         if (l, m) not in self._gates:
             shape = self.steps[m].in_shape
-            maps = self.slopes[m-1].view(-1, *shape) if m else self.slopes[0].new_ones(1, *shape)
+            maps = self.slopes[m-1].view(-1, *shape) if m else torch.ones(1, *shape, dtype=self.net.dtype, device=self.net.device)
             seen = windows(maps, self.fields[l][m], self.steps[l].out_shape[1:])
             self._gates[l, m] = None if m == 0 and bool(seen.all()) else seen
         return self._gates[l, m]
@@ -256,7 +256,7 @@ def scan(self:Rows,
             if n is not None and known.shape[1] >= n: taus[i] = torch.minimum(taus[i], known.kthvalue(n, 1, keepdim=True).values)
     return [torch.cat(d, 1) for d in ds], [torch.cat(N, 1) for N in norms]
 
-# %% ../nbs/03a_rows.ipynb #6ee09f4c
+# %% ../nbs/03a_rows.ipynb #033b3aaf
 @patch
 def rival_rows(self:Rows,
     b:Tensor,  # numbers of inputs, [n]
@@ -276,7 +276,7 @@ def region_distances(
     "Distances to all hyperplanes of a region, for a whole test set (Lemmas 3.1 and 3.2)"
     check_input(x, 'region_distances')
     net = lower(model, x.shape[1:], dtype=x.dtype)
-    step = max(1, memory//(32*x.element_size()*(sum(net.n_hidden) + x[0].numel())))
+    step = max(1, memory//(32*x.element_size()*(sum(net.n_hidden) + math.prod(net.input_shape))))
     with torch.no_grad(): parts = [_distances(net, part, p, memory) for part in x.split(step)]
     return tuple(torch.cat(t) for t in zip(*parts))
 
@@ -286,7 +286,8 @@ def _distances(net, x, p, memory):
     b, s = (torch.arange(K, device=x.device) != c[:, None]).nonzero(as_tuple=True)
     margin, N = logits.gather(1, c[:, None])[b, 0] - logits[b, s], row_norms(R.rival_rows(b, c[b], s), dual(p))
     d = torch.where(N == 0, torch.where(margin == 0, 0, inf), margin/torch.where(N == 0, 1, N))
-    return R.scan([dual(p)])[0][0], torch.full_like(logits, inf).index_put((b, s), d)
+    units = R.scan([dual(p)])[0][0] if zs else logits.new_empty(len(x), 0)
+    return units, torch.full_like(logits, inf).index_put((b, s), d)
 
 # %% ../nbs/03a_rows.ipynb #e72bed9a
 @patch

@@ -1,0 +1,200 @@
+"""Time and memory of one step of the MMR loss (value and gradients), beside a dense reference and a plain step.
+
+    python benchmarks/mmr_step.py [--networks fc1,fc10,cnn,cnn32] [--steps 5] [--out results/mmr_step.json]
+
+Prints JSON. Each network runs in a process of its own, so that peak memory is its own.
+"""
+import argparse, json, math, os, platform, subprocess, sys, threading, time
+from statistics import median
+
+SHARES = (.10, .08, .06, .04, .02)
+GAMMA = {1: 2., 2: .3, math.inf: .1}
+
+
+def setting(name):
+    "Network, images and labels: real digits; for 32x32x3 resized and tinted"
+    import torch, torch.nn.functional as F
+    from mmr_nb.data import mnist5k
+    from mmr_nb.networks import cnn, fc1, fc10
+    data = mnist5k()
+    gen = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(data.x_train), generator=gen)
+    x, y = data.x_train[order], data.y_train[order]
+    if name == 'cnn32':
+        x = F.interpolate(x, size=(32, 32), mode='bilinear') * (.5 + .5*torch.rand(len(x), 3, 1, 1, generator=gen))
+    make = {'fc1': fc1, 'fc10': fc10, 'cnn': cnn, 'cnn32': cnn}[name]
+    return make(tuple(x.shape[1:])), x, y
+
+
+def train_a_little(model, x, y, steps):
+    "Some MMR steps in l_inf, enough to move boundaries away (not a good network)"
+    import torch
+    from torch.nn.functional import cross_entropy
+    from mmr_nb.mmr import mmr_loss
+    from mmr_nb.networks import lower
+    opt, n = torch.optim.Adam(model.parameters(), 1e-3), sum(lower(model, x.shape[1:]).n_hidden)
+    for i in range(steps):
+        xb, yb = (t[128*i % 3840:128*i % 3840 + 128] for t in (x, y))
+        loss = cross_entropy(model(xb), yb) + mmr_loss(model, xb, yb, math.inf, .1, .1, int(.05*n))
+        opt.zero_grad(); loss.backward(); opt.step()
+
+
+def dense_loss(model, x, y, p, gamma_rb, gamma_db, n_rb):
+    "kMMR with V of every layer from all input directions pushed through, channels last, gradients by autograd"
+    import torch, torch.nn as nn
+    from mmr_nb.distances import decision_boundary_distances, region_boundary_distances
+    b, d = len(x), x[0].numel()
+    v = torch.eye(d).view(1, d, *x.shape[1:]).expand(b, -1, *x.shape[1:]).reshape(b*d, *x.shape[1:])
+    if v.dim() == 4: v = v.contiguous(memory_format=torch.channels_last)
+    z, zs, Vs = x, [], []
+    rows = lambda v: v.reshape(b, d, -1).transpose(1, 2)
+    for m in model:
+        if isinstance(m, nn.ReLU):
+            zs.append(z.flatten(1)); Vs.append(rows(v))
+            v = v*(z > 0).repeat_interleave(d, 0)
+        elif isinstance(m, nn.Flatten): v = v.flatten(1)
+        else: v = m(v) - m(torch.zeros_like(v[:1]))
+        z = m(z)
+    nearest = region_boundary_distances(zs, Vs, p).topk(n_rb, largest=False).values
+    rivals = decision_boundary_distances(z, rows(v), p, y)
+    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/z.shape[1])/b
+
+
+def plain_port(model, x, y, p, gamma_rb, gamma_db, n_rb):
+    "kMMR of one hidden layer: V of all logits as batched products, gradients by autograd"
+    from mmr_nb.distances import decision_boundary_distances, region_boundary_distances
+    _, first, _, last = model
+    z = first(x.flatten(1))
+    V = (last.weight*(z > 0)[:, None]) @ first.weight
+    nearest = region_boundary_distances([z], [first.weight[None]], p).topk(n_rb, largest=False).values
+    rivals = decision_boundary_distances(last(z.relu()), V, p, y)
+    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/len(last.weight))/len(x)
+
+
+def milliseconds(step, times):
+    "Median over `times` runs after one that warms up"
+    out = []
+    for _ in range(times + 1):
+        start = time.perf_counter(); step(); out.append(1000*(time.perf_counter() - start))
+    return round(median(out[1:]), 1)
+
+
+class Peak:
+    "Largest resident memory while inside, above that on entering, in MB"
+    def __enter__(self):
+        import psutil
+        self.process, self.on = psutil.Process(), True
+        self.start = self.top = self.process.memory_info().rss
+        self.thread = threading.Thread(target=self.watch, daemon=True); self.thread.start()
+        return self
+    def watch(self):
+        while self.on: self.top = max(self.top, self.process.memory_info().rss); time.sleep(.002)
+    def __exit__(self, *_):
+        self.on = False; self.thread.join(); self.mb = round((self.top - self.start)/2**20)
+
+
+def measure(name, args):
+    "All numbers of one network"
+    import torch
+    from torch.nn.functional import cross_entropy
+    from mmr_nb.mmr import mmr_loss
+    from mmr_nb.networks import lower
+    torch.set_num_threads(args.threads)
+    model, images, labels = setting(name)
+    x, y = images[:args.batch], labels[:args.batch]
+    n = sum(lower(model, x.shape[1:]).n_hidden)
+    def step(loss, *a):
+        model.zero_grad(); loss(*a).backward()
+    rows = []
+    for weights in ('untrained', 'mmr-trained'):
+        if weights != 'untrained': train_a_little(model, images, labels, args.train_steps)
+        plain = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), args.steps)
+        for p in map(float, args.norms.split(',')):
+            few = args.dense_batch if name.startswith('cnn') else 32
+            dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), 1)*len(x)/few
+            port = milliseconds(lambda: step(plain_port, model, x, y, p, GAMMA[p], GAMMA[p], int(.06*n)), args.steps) if name == 'fc1' else None
+            for share in SHARES:
+                run = lambda: step(mmr_loss, model, x, y, p, GAMMA[p], GAMMA[p], int(share*n))
+                with Peak() as peak: run()
+                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=milliseconds(run, args.steps), peak_mb=peak.mb,
+                                 dense_ms=round(dense, 1), dense_batch=few, plain_port_ms=port, cross_entropy_ms=plain))
+                print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def growth(args):
+    "Milliseconds of one l_inf step as depth, width, batch or image size grow (untrained, random biases)"
+    import torch, torch.nn as nn
+    from mmr_nb.mmr import mmr_loss
+    from mmr_nb.networks import init_weights, lower
+    torch.set_num_threads(args.threads)
+    def net(depth=2, width=16, side=28):
+        layers, c = [], 1
+        for i in range(depth):
+            layers += [nn.Conv2d(c, width, 3, stride=2 if i < 2 else 1, padding=1), nn.ReLU()]; c = width
+        model = init_weights(nn.Sequential(*layers, nn.Flatten(), nn.Linear(width*(side//4)**2, 10)))
+        gen = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for m in model:
+                if hasattr(m, 'bias'): m.bias.uniform_(-.1, .1, generator=gen)
+        return model
+    def ms(batch=64, side=28, **kw):
+        model, gen = net(side=side, **kw), torch.Generator().manual_seed(0)
+        x, y = torch.rand(batch, 1, side, side, generator=gen), torch.randint(0, 10, (batch,), generator=gen)
+        n = sum(lower(model, (1, side, side)).n_hidden)
+        def step(): model.zero_grad(); mmr_loss(model, x, y, math.inf, .1, .1, int(.05*n)).backward()
+        return milliseconds(step, args.steps)
+    return dict(depth={k: ms(depth=k) for k in (1, 2, 3, 4)}, width={k: ms(width=k) for k in (8, 16, 32)},
+                batch={k: ms(batch=k) for k in (16, 32, 64, 128)}, side={k: ms(side=k) for k in (16, 28, 40)})
+
+
+def gemm_rate(threads):
+    "float32 GFLOP/s of a 1024 x 1024 matrix product"
+    import torch
+    torch.set_num_threads(threads)
+    A = torch.rand(1024, 1024)
+    return round(2*1024**3/milliseconds(lambda: A @ A, 9)/1e6, 1)
+
+
+def summarise(rows):
+    "Averages over the five shares: one line for each network, weights and norm"
+    out = []
+    for key in dict.fromkeys((r['network'], r['weights'], r['p']) for r in rows):
+        here = [r for r in rows if (r['network'], r['weights'], r['p']) == key]
+        ms = sum(r['mmr_ms'] for r in here)/len(here)
+        line = dict(network=key[0], weights=key[1], p=key[2], mmr_ms=round(ms, 1), dense_ms=here[0]['dense_ms'], times_faster=round(here[0]['dense_ms']/ms, 1),
+                    peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
+        if here[0]['plain_port_ms']: line['faster_than_port'] = round(here[0]['plain_port_ms']/ms, 2)
+        out.append(line)
+    return out
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('--networks', default='fc1,fc10,cnn,cnn32')
+    a.add_argument('--norms', default='1,2,inf')
+    a.add_argument('--steps', type=int, default=5, help='timed runs, of which the median counts')
+    a.add_argument('--batch', type=int, default=128)
+    a.add_argument('--dense-batch', type=int, default=16, help='batch of the dense reference for convolutional networks, scaled up')
+    a.add_argument('--train-steps', type=int, default=150, help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights')
+    a.add_argument('--threads', type=int, default=2)
+    a.add_argument('--no-growth', action='store_true')
+    a.add_argument('--out', help='also write the JSON here')
+    a.add_argument('--one', help=argparse.SUPPRESS)
+    args = a.parse_args()
+    if args.one: return print(json.dumps(measure(args.one, args)))
+    import torch
+    rows = []
+    for name in args.networks.split(','):
+        done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name], stdout=subprocess.PIPE, text=True, check=True)
+        rows += json.loads(done.stdout)
+    result = dict(machine=f'{args.threads} threads, {gemm_rate(args.threads)} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
+                  settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')}, gamma={str(k): v for k, v in GAMMA.items()},
+                  summary=summarise(rows), runs=rows, growth_ms=None if args.no_growth else growth(args))
+    text = json.dumps(result, indent=1)
+    if args.out:
+        with open(args.out, 'w') as f: f.write(text + '\n')
+    print(text)
+
+
+if __name__ == '__main__': main()
