@@ -116,7 +116,7 @@ def measure(name, args):
             for share in SHARES:
                 run = lambda: step(mmr_loss, model, x, y, p, GAMMA[p], GAMMA[p], int(share*n))
                 with Peak() as peak: run()
-                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=milliseconds(run, args.steps), peak_mb=peak.mb,
+                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=milliseconds(run, args.steps), peak_mb=peak.mb, scan_gflop=scan_gflop(model, x, p, int(share*n)),
                                  dense_ms=round(dense, 1), dense_batch=few, plain_port_ms=port, cross_entropy_ms=plain))
                 print(rows[-1], file=sys.stderr, flush=True)
     return rows
@@ -148,6 +148,20 @@ def growth(args):
                 batch={k: ms(batch=k) for k in (16, 32, 64, 128)}, side={k: ms(side=k) for k in (16, 28, 40)})
 
 
+def scan_gflop(model, x, p, n_rb):
+    "Multiplications and additions of the exact rows that one step computes (units not ruled out, and rival classes), in GFLOP"
+    import torch
+    from mmr_nb.distances import dual
+    from mmr_nb.networks import lower
+    from mmr_nb.rows import Rows
+    net = lower(model, x.shape[1:])
+    with torch.no_grad():
+        R = Rows(net, net(x)[0])
+        norms = R.scan([dual(p)], n_rb, [GAMMA[p]])[1][0].split(net.n_hidden, 1)
+    rows = [0, *((N > 0).sum().item() for N in norms[1:]), len(x)*(net.n_classes - 1)]
+    return round(sum(2*n*R.row_cost(l)[0] for l, n in enumerate(rows))/1e9, 2)
+
+
 def gemm_rate(threads):
     "float32 GFLOP/s of a 1024 x 1024 matrix product"
     import torch
@@ -156,14 +170,14 @@ def gemm_rate(threads):
     return round(2*1024**3/milliseconds(lambda: A @ A, 9)/1e6, 1)
 
 
-def summarise(rows):
-    "Averages over the five shares: one line for each network, weights and norm"
+def summarise(rows, rate):
+    "Averages over the five shares: one line for each network, weights and norm; limit_ms: the exact rows at the matrix product's rate"
     out = []
     for key in dict.fromkeys((r['network'], r['weights'], r['p']) for r in rows):
         here = [r for r in rows if (r['network'], r['weights'], r['p']) == key]
         ms = sum(r['mmr_ms'] for r in here)/len(here)
         line = dict(network=key[0], weights=key[1], p=key[2], mmr_ms=round(ms, 1), dense_ms=here[0]['dense_ms'], times_faster=round(here[0]['dense_ms']/ms, 1),
-                    peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
+                    limit_ms=round(1000*sum(r['scan_gflop'] for r in here)/len(here)/rate, 1), peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
         if here[0]['plain_port_ms']: line['faster_than_port'] = round(here[0]['plain_port_ms']/ms, 2)
         out.append(line)
     return out
@@ -184,13 +198,13 @@ def main():
     args = a.parse_args()
     if args.one: return print(json.dumps(measure(args.one, args)))
     import torch
-    rows = []
+    rows, rate = [], gemm_rate(args.threads)
     for name in args.networks.split(','):
         done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name], stdout=subprocess.PIPE, text=True, check=True)
         rows += json.loads(done.stdout)
-    result = dict(machine=f'{args.threads} threads, {gemm_rate(args.threads)} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
+    result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
                   settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')}, gamma={str(k): v for k, v in GAMMA.items()},
-                  summary=summarise(rows), runs=rows, growth_ms=None if args.no_growth else growth(args))
+                  summary=summarise(rows, rate), runs=rows, growth_ms=None if args.no_growth else growth(args))
     text = json.dumps(result, indent=1)
     if args.out:
         with open(args.out, 'w') as f: f.write(text + '\n')

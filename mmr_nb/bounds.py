@@ -107,8 +107,8 @@ def _ball(x, eps, p, box, dtype):
     outwards = 1 + 4*torch.finfo(dtype).eps
     return Ball(*((t*outwards).to(dtype) for t in (lo, hi, eps)), p)
 
-# %% ../nbs/08_bounds.ipynb #14393141
-tol_newton = 1e-3  # relative fall of the l_2 multiplier at which its steps stop
+# %% ../nbs/08_bounds.ipynb #d5203ab6
+tol_newton = 1e-5  # relative fall of the l_2 multiplier at which its steps stop
 
 def _multiplier_l1(w, ball, top=32):
     "Price of the knapsack: the gain of the coordinate at which the budget runs out"
@@ -184,7 +184,7 @@ def linear_minimum(
     i = torch.arange(len(x), device=x.device).repeat_interleave(w.shape[1])
     return _minimum(w.flatten(0, 1), _ball(x, eps, p, box, w.dtype).rows(i)).view(w.shape[:2])
 
-# %% ../nbs/08_bounds.ipynb #dc654a76
+# %% ../nbs/08_bounds.ipynb #a9c75d60
 @dataclass(frozen=True)
 class _Lines:
     "Lines around a layer's ReLUs, [b, n] each"
@@ -195,18 +195,15 @@ class _Lines:
     z:Tensor           # pre-activation at x
     y:Tensor           # its ReLU
     free:Tensor        # 1 where unstable
-    cols:Tensor|None   # columns of the unstable units, [b, m], padded with column 0; None: all columns
-    mask:Tensor|None   # 1 where `cols` is an unstable unit, 0 at the padding
+    cols:Tensor|None   # columns of the unstable units, [b, m], filled up with stable ones; None: all columns
+    mask:Tensor|None   # 1 where `cols` is an unstable unit
 
 def _columns(unstable, dtype):
-    "Unstable units of each point as padded columns, if they are the minority"
-    i, j = unstable.nonzero(as_tuple=True)
-    n = unstable.sum(1)
-    m = int(n.max()) if len(n) else 0
+    "Unstable units of each point as columns (distinct, so that gradients count once), if they are the minority"
+    m = int(unstable.sum(1).max()) if len(unstable) else 0
     if 2*m >= unstable.shape[1]: return None, None
-    k = torch.arange(len(i), device=i.device) - (n.cumsum(0) - n)[i]
-    zeros = torch.zeros(len(n), m, dtype=torch.long, device=i.device)
-    return zeros.index_put((i, k), j), zeros.to(dtype).index_put((i, k), torch.ones((), dtype=dtype, device=i.device))
+    cols = unstable.to(torch.uint8).topk(m, dim=1, sorted=False).indices
+    return cols, unstable.gather(1, cols).to(dtype)
 
 def _lines(lb, ub, z, leak, method, dtype, columns=None):
     "Lines for a layer from its bounds; only unstable units are computed"

@@ -163,10 +163,10 @@ def mmr_certify(
             print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
         if cut: raise KeyboardInterrupt
 
-# %% ../nbs/14_cli.ipynb #702e90d0
+# %% ../nbs/14_cli.ipynb #683e65d0
 demo_settings = {  # chosen on a validation part of mnist5k's training images, seed 0
     'fc1': dict(plain=dict(epochs=25), mmr=dict(epochs=25, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), spread=None),
-    'cnn': dict(plain=dict(epochs=6), mmr=dict(epochs=6, lmbd=1., gamma_rb=.1, gamma_db=.1, n_rb=(.1, .02)), spread=.1)}
+    'cnn': dict(plain=dict(epochs=6), mmr=dict(epochs=6, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), spread=None)}
 
 def demo_train(
     network:str,      # 'fc1' or 'cnn'
@@ -251,7 +251,7 @@ def format_table(
     def number(v): return '-' if pd.isna(v) else f'{v:.0f}' if v == int(v) and abs(v) < 1e6 else f'{v:.1f}' if abs(v) >= 10 else f'{v:.3g}'
     return table.map(number).to_string()
 
-# %% ../nbs/14_cli.ipynb #8358ca3a
+# %% ../nbs/14_cli.ipynb #d74348bf
 def demo_claims(
     report:dict,  # what `demo` wrote
 )->dict:          # claim -> (what was measured, whether it holds)
@@ -259,7 +259,7 @@ def demo_claims(
     plain, mmr = (report['networks'][k] for k in ('plain', 'mmr'))
     seconds = lambda m: m['mip']['mip_seconds'] if m['mip']['mip_points'] else 0.
     pairs = {"MMR's upper bound on the robust error is below plain's lower bound": (mmr['mip']['robust_error_ub'], plain['mip']['robust_error_lb'], '{:.1%} < {:.1%}', True),
-             "MMR's linear regions are larger (mean certified radius)": (mmr['test']['certified_radius'], plain['test']['certified_radius'], '{:.4f} > {:.4f}', False),
+             "MMR's linear regions are larger (mean certified radius)": (mmr['test']['certified_radius'], plain['test']['certified_radius'], '{:.3g} > {:.3g}', False),
              "MMR's MIPs are quicker (mean seconds a MIP)": (seconds(mmr), seconds(plain), '{:.2f} < {:.2f}', True)}
     return {claim: (text.format(a, b), bool(a < b if below else a > b)) for claim, (a, b, text, below) in pairs.items()}
 

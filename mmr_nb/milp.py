@@ -331,8 +331,8 @@ def _proved(answer, solver, cut):
     if status == 'OPTIMAL' and value is None: return -inf
     return bound if value is None else min(bound, value)
 
-# %% ../nbs/10_milp.ipynb #50296d66
-steps = (0., 1e-9, 1e-7, 1e-5, 1e-3, .01, .1, 1.)  # nudges tried, relative to the radius
+# %% ../nbs/10_milp.ipynb #46c6fae8
+steps = (0., *10.**np.arange(-9., 1.))  # nudges tried, relative to the radius
 
 class Best:
     "The lowest margin found on a ball, and the nearest witness"

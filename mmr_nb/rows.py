@@ -83,7 +83,7 @@ def with_weights(
     steps = [dataclasses.replace(s, ops=tuple(map(put, s.ops))) if isinstance(s, Affine) else s for s in net.steps]
     return dataclasses.replace(net, steps=tuple(steps))
 
-# %% ../nbs/03a_rows.ipynb #278c1807
+# %% ../nbs/03a_rows.ipynb #d4f6f80c
 class Rows:
     "Rows of V for a batch, computed for the units asked for (section 2)"
     def __init__(self,
@@ -130,10 +130,20 @@ class Rows:
             self._gates[l, m] = None if m == 0 and bool(seen.all()) else seen
         return self._gates[l, m]
 
+    def off(self, l, m):
+        "Where those slopes are zero; None if the ReLU is leaky"
+        if m and self.net.relus[m-1].slope: return None
+        if (l, m, 'off') not in self._gates: self._gates[l, m, 'off'] = self.gates(l, m) == 0
+        return self._gates[l, m, 'off']
+
 # %% ../nbs/03a_rows.ipynb #95efa5b2
 from fastcore.basics import patch
 
-# %% ../nbs/03a_rows.ipynb #f7b6436f
+# %% ../nbs/03a_rows.ipynb #72b1accd
+def _gated(r, slopes, off, *index):
+    "Rows times the slopes at an index; where slopes are 0 or 1, zeros are filled in: a quarter of the memory traffic"
+    return r*slopes[index] if off is None else r.masked_fill(off[index], 0)
+
 @patch
 def patches(self:Rows,
     l:int,     # a local layer
@@ -146,7 +156,7 @@ def patches(self:Rows,
     for m in range(l, -1, -1):
         if m < l: r = r @ self.matrix(l, m)
         gate = self.gates(l, m)
-        if gate is not None: r = r*gate[b if m else 0, at]
+        if gate is not None: r = _gated(r, gate, self.off(l, m), b if m else torch.zeros_like(b), at)
     return r
 
 @patch
@@ -159,7 +169,8 @@ def pull(self:Rows,
     for m in range(l-1, -1, -1):
         slopes = self.slopes[m].view(-1, *self.steps[m].out_shape)
         if slopes.dim() == 4: slopes = slopes.contiguous(memory_format=torch.channels_last)
-        h = self.steps[m].transpose(h.reshape(-1, *self.steps[m].out_shape)*slopes[b])
+        off = slopes == 0 if self.net.relus[m].slope == 0 else None
+        h = self.steps[m].transpose(_gated(h.reshape(-1, *self.steps[m].out_shape), slopes, off, b))
     return h.flatten(1)
 
 @patch
