@@ -29,21 +29,24 @@ def train(net, x, y, epochs, seed=0):
     return net.eval()
 
 
-def timed(f, repeats=1):
-    "Result and least seconds of a call"
-    best = inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        out = f()
-        best = min(best, time.perf_counter() - start)
-    return out, best
+def timed(f, x, y, repeats, batch=100):
+    "Results of f(x, y), and its seconds: for each batch of points the least of `repeats` runs (other jobs may disturb one)"
+    outs, total = [], 0.
+    for a, b in zip(x.split(batch), y.split(batch)):
+        best = inf
+        for _ in range(repeats):
+            start = time.perf_counter()
+            out = f(a, b)
+            best = min(best, time.perf_counter() - start)
+        outs.append(out); total += best
+    return torch.cat(outs), total
 
 
-def measure(name, net, x, y, norm, eps, method, repeats=1):
+def measure(name, net, x, y, norm, eps, method, repeats):
     "One row: time and share for one network, norm, radius and method"
     p = norms[norm][0]
     margin_bounds(net, x[:4], y[:4], eps, p, method)  # warm up
-    v, seconds = timed(lambda: margin_bounds(net, x, y, eps, p, method), repeats)
+    v, seconds = timed(lambda a, b: margin_bounds(net, a, b, eps, p, method), x, y, repeats)
     v[torch.arange(len(y)), y] = inf
     bounds = intermediate_bounds(net, x[:100], eps, p, method='interval' if method == 'interval' else 'fastlin' if method == 'fastlin' else 'crown')
     row = dict(net=name, norm=norm, eps=eps, method=method, points=len(x), seconds=round(seconds, 3), ms_per_point=round(1e3*seconds/len(x), 4),
@@ -59,17 +62,17 @@ def mlp(width, depth):
     return nn.Sequential(*layers, nn.Linear(n, 10))
 
 
-def growth(data, epochs, points):
+def growth(data, epochs, points, repeats):
     "Cost and share of CROWN with depth, width and radius (that is, unstable units)"
     x, y, rows = data.x_test[:points], data.y_test[:points], []
     train_x, train_y = data.x_train[:5000], data.y_train[:5000]
     for width, depth in ((50, 2), (100, 2), (200, 2), (400, 2), (100, 1), (100, 3), (100, 4), (100, 6)):
         torch.manual_seed(0)
         net = train(mlp(width, depth), train_x, train_y, epochs)
-        rows.append(dict(measure(f'mlp {depth}x{width}', net, x, y, 'inf', .02, 'crown'), width=width, depth=depth))
+        rows.append(dict(measure(f'mlp {depth}x{width}', net, x, y, 'inf', .02, 'crown', repeats), width=width, depth=depth))
     torch.manual_seed(0)
     net = train(mlp(200, 3), train_x, train_y, epochs)
-    for eps in (.001, .003, .01, .03, .1): rows.append(dict(measure('mlp 3x200', net, x, y, 'inf', eps, 'crown'), width=200, depth=3))
+    for eps in (.001, .003, .01, .03, .1): rows.append(dict(measure('mlp 3x200', net, x, y, 'inf', eps, 'crown', repeats), width=200, depth=3))
     return rows
 
 
@@ -79,6 +82,7 @@ def main():
     parser.add_argument('--points', type=int, default=1000, help='test points for the reference model and named networks')
     parser.add_argument('--plain-points', type=int, default=100, help='test points for plain networks')
     parser.add_argument('--epochs', type=int, default=2, help='epochs of plain training')
+    parser.add_argument('--repeats', type=int, default=3, help='runs of each batch of 100 points; the least time counts (the slope search runs once)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--no-growth', action='store_true', help='leave out growth with depth, width and radius')
     args = parser.parse_args()
@@ -99,14 +103,14 @@ def main():
         x, y = data.x_test[:n], data.y_test[:n]
         for norm, (p, eps) in norms.items():
             for e in sorted({eps, smaller.get(norm, eps)}):
-                rows += [measure(name, net, x, y, norm, e, m, repeats=2 if m == 'crown' else 1) for m in methods]
+                rows += [measure(name, net, x, y, norm, e, m, 1 if m == 'alpha' else args.repeats) for m in methods]
             m = min(n, 100)
-            r, seconds = timed(lambda: certified_radius(net, x[:m], y[:m], p))
+            r, seconds = timed(lambda a, b: certified_radius(net, a, b, p), x[:m], y[:m], 1)
             radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(), ms_per_point=round(1e3*seconds/m, 3)))
             say(radii[-1])
-    out = dict(settings=dict(data=data.name, threads=args.threads, points=args.points, plain_points=args.plain_points, epochs=args.epochs,
+    out = dict(settings=dict(data=data.name, threads=args.threads, points=args.points, plain_points=args.plain_points, epochs=args.epochs, repeats=args.repeats,
                              seed=0, torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count()),
-               rows=rows, radii=radii, growth=[] if args.no_growth else growth(data, args.epochs, args.plain_points))
+               rows=rows, radii=radii, growth=[] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
     print(json.dumps(out, indent=1))
 
 

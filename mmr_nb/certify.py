@@ -103,7 +103,7 @@ def _exact_witnesses(pb, x, y, verdicts, c):
             if ok and n < v.ub: v.ub, v.witness = n, wi.cpu().numpy().copy()
             if ok and n <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wi[None], x, y, verdicts)
 
-# %% ../nbs/12_certify.ipynb #9b769e78
+# %% ../nbs/12_certify.ipynb #84f37601
 def _falsify_checked(pb, v, witness, x, y, verdicts):
     "The second gate, for one point of a batch"
     k = next(k for k, other in enumerate(verdicts) if other is v)
@@ -111,8 +111,8 @@ def _falsify_checked(pb, v, witness, x, y, verdicts):
         v.falsify(witness[0], _norms(witness - x[k:k+1], pb.p).item())
 
 def _attack(pb, x, y, verdicts):
-    "PGD"
-    found, witness = falsify(pb.net, x, y, pb.eps, pb.p, box=pb.box)
+    "PGD, then linear regions"
+    found, witness = falsify(pb.net, x.clone(), y, pb.eps, pb.p, box=pb.box)  # a copy: witnesses are checked against x itself
     for k in found.nonzero().flatten().tolist(): _falsify_checked(pb, verdicts[k], witness[k:k+1].to(x), x, y, verdicts)
 
 def _bound(pb, x, y, verdicts):
@@ -313,11 +313,16 @@ def certify(
         except KeyboardInterrupt: raise CertifyInterrupted(_frame(verdicts, settings, records)) from None
     return _frame(verdicts, settings, records)
 
-# %% ../nbs/12_certify.ipynb #99741d4c
+# %% ../nbs/12_certify.ipynb #dddd23b4
 def _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
     "Run the stages over the new points; yields each point when nothing more will be done about it"
+    counts = {}
     def done(k):
-        bar.update(); _show(bar, verdicts, new)
+        v = verdicts[k]
+        by = v.stage if v.status != 'undecided' else 'undecided'
+        counts[by] = counts.get(by, 0) + 1
+        bar.set_postfix_str(', '.join(f'{s} {counts[s]}' for s in (*stages, 'undecided') if s in counts), refresh=False)
+        bar.update()
         return k
     is_open = lambda k: verdicts[k].status == 'undecided'
     for stage in [s for s in todo_stages if s in _batched]:
@@ -327,21 +332,12 @@ def _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
             _run_batched(pb, stage, x[batch], y[batch], [verdicts[k] for k in batch])
             for k in batch:
                 if not is_open(k): yield done(k)
-            _show(bar, verdicts, new)
     rest = [k for k in new if is_open(k)]
     mip = [k for k in rest if 'mip' in todo_stages and verdicts[k].seconds < pb.timeout]
     for k, result, seconds in _mip_results(pb, x, y, mip, verdicts, workers):
         _mip_verdict(pb, x[k:k+1], y[k:k+1], verdicts[k], result, seconds)
         yield done(k)
     for k in {*rest} - {*mip}: yield done(k)
-
-def _show(bar, verdicts, new):
-    "Points decided by each stage so far, beside the progress bar"
-    by = {}
-    for k in new:
-        v = verdicts[k]
-        if v.status != 'undecided': by[v.stage] = by.get(v.stage, 0) + 1
-    bar.set_postfix_str(', '.join(f'{s} {by[s]}' for s in stages if s in by), refresh=True)
 
 # %% ../nbs/12_certify.ipynb #7c5a937c
 def _frozen(net):

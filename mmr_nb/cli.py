@@ -183,20 +183,20 @@ def demo_train(
     history = train(model, data, MMR(p=inf, **chosen) if kind == 'mmr' else Plain(), epochs or n, seed=seed)
     return model, history
 
-# %% ../nbs/14_cli.ipynb #25bcb7b7
+# %% ../nbs/14_cli.ipynb #31c4575d
 def demo_measure(
     model,            # network
     data,             # ImageData: its test images
     eps:float,        # radius, l_inf
     chunk:int=250,    # images at a time
 )->dict:              # errors and radii on all test images
-    "Test error, PGD's lower bound and Theorem 3.1 on the whole test set"
+    "Test error, attacks and Theorem 3.1 on the whole test set"
     x, y = data.x_test, data.y_test
     parts = [region_certificate(model, xb, inf) for xb in x.split(chunk)]
     lb, exact = torch.cat([c.lb for c in parts]), torch.cat([c.exact for c in parts])
     with torch.no_grad(): right = model(x).argmax(1) == y
     attacked = certify(model, x, y, eps, stages=('clean', 'attack'))
-    return dict(points=len(x), test_error=1 - right.double().mean().item(), pgd_robust_error_lb=attacked.attrs['robust_error_lb'],
+    return dict(points=len(x), test_error=1 - right.double().mean().item(), attack_robust_error_lb=attacked.attrs['robust_error_lb'],
                 region_robust_error_ub=1 - (right & (lb >= eps)).double().mean().item(), certified_radius=(lb*right).mean().item(),
                 guaranteed_optimum=exact.double().mean().item(), radii=[round(v, 5) for v in (lb*right).tolist()])
 
@@ -216,12 +216,12 @@ def demo_mip(
                 mip_points=len(mip), mip_undecided=int((mip.status == 'undecided').sum()), mip_seconds=mip.seconds.mean() if len(mip) else None,
                 mip_each=[round(s, 3) for s in mip.seconds], unstable=float(mip.unstable.mean()) if mip.unstable.notna().any() else None, wall_seconds=time.perf_counter() - start)
 
-# %% ../nbs/14_cli.ipynb #2cdad0b6
+# %% ../nbs/14_cli.ipynb #95ba258b
 _measures = [  # label, part of the report, key, factor
     ('test error, %', 'test', 'test_error', 100),
-    ('robust error, lower bound (PGD), %', 'test', 'pgd_robust_error_lb', 100),
+    ('robust error, lower bound (attacks), %', 'test', 'attack_robust_error_lb', 100),
     ('robust error, upper bound (Theorem 3.1), %', 'test', 'region_robust_error_ub', 100),
-    ('robust error, lower bound (PGD, MIP), %', 'mip', 'robust_error_lb', 100),
+    ('robust error, lower bound (attacks, MIP), %', 'mip', 'robust_error_lb', 100),
     ('robust error, upper bound (MIP), %', 'mip', 'robust_error_ub', 100),
     ('mean certified radius (Theorem 3.1)', 'test', 'certified_radius', 1),
     ('points with a guaranteed optimum, %', 'test', 'guaranteed_optimum', 100),
@@ -300,7 +300,7 @@ def _bounds_panel(ax, report):
             labels.append(f'{kind}, {who}')
     ax.set(yticks=range(len(labels)), yticklabels=labels, xlim=(0, 103), ylim=(len(labels) - .5, -.5), xlabel='robust error, %: lower to upper bound', title=rf'$l_\infty$, $\epsilon={report["settings"]["eps"]:g}$')
 
-# %% ../nbs/14_cli.ipynb #a5ed8e43
+# %% ../nbs/14_cli.ipynb #516b6f43
 def demo(
     network:str='fc1',      # 'fc1' or 'cnn'
     data:str='mnist5k',     # data set
@@ -330,7 +330,7 @@ def demo(
         report['networks'][kind] = dict(history=history.to_dict('records'), scheme=history.attrs['settings']['scheme'])
         _write_json(file, report)
     for kind, model in models.items():
-        report['networks'][kind]['test'] = step(kind, 'Theorem 3.1 and PGD on the test set', lambda: demo_measure(model, images, eps))
+        report['networks'][kind]['test'] = step(kind, 'Theorem 3.1 and attacks on the test set', lambda: demo_measure(model, images, eps))
         _write_json(file, report)
     for kind, model in reversed(models.items()):
         report['networks'][kind]['mip'] = step(kind, f'MIP on the first {points} test images', lambda: demo_mip(model, images, eps, points, timeout, workers))

@@ -198,13 +198,13 @@ def _checked_bounds(net, ball, bounds):
             raise ValueError(f'encode: expected bounds that hold at x, got lb > z, ub < z or NaN in hidden layer {k}')
     return bounds
 
-# %% ../nbs/10_milp.ipynb #ec449d17
+# %% ../nbs/10_milp.ipynb #df9aab6a
 def _solve(job):
     "A job through python-mip: one answer (a dict) for each objective that there was time for. Runs in the worker"
     import mip, time
     start, (lb, ub, integer, rows), tol = time.monotonic(), job['program'], job['tol']
     m = mip.Model(solver_name=job['solver'].upper())
-    m.verbose, m.threads, m.max_mip_gap, m.max_mip_gap_abs, m.infeas_tol, m.opt_tol, m.integer_tol = 0, 1, 0., 1e-10, tol, tol, tol
+    m.verbose, m.threads, m.max_mip_gap, m.max_mip_gap_abs, m.infeas_tol, m.opt_tol, m.integer_tol, m.cuts = 0, 1, 0., 1e-10, tol, tol, tol, 0
     if job['solver'] == 'highs':
         for option in ('primal_feasibility_tolerance', 'dual_feasibility_tolerance', 'mip_feasibility_tolerance'):
             m.solver._set_double_option_value(option, tol)

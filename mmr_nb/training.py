@@ -365,7 +365,7 @@ def train(
     if out is not None: _write_run(out, model, best, history, data)
     return history
 
-# %% ../nbs/09_training.ipynb #ac1dbe4b
+# %% ../nbs/09_training.ipynb #e3864b47
 def _settings(model, data, scheme, epochs, batch_size, val, seed):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
     if not isinstance(model, nn.Sequential): raise ValueError(f'train: expected an nn.Sequential to train, got {type(model).__name__}')
@@ -383,7 +383,7 @@ def _claim(out, resume):
     try: out.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise ValueError(f'train: cannot write to the folder {out.name}: {e.strerror}') from None
     file = out/'checkpoint.safetensors'
-    if file.exists() and not resume: raise ValueError(f'train: the folder {out.name} holds a run already: resume it (resume=True) or choose another folder')
+    if file.exists() and not resume: raise ValueError(f'train: the folder {out.name} holds a run already: go on with it (--resume, resume=True) or choose another')
     return file
 
 def _explain(e, out, rows, x, y):
