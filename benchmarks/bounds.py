@@ -87,6 +87,7 @@ def main():
     parser.add_argument('--no-growth', action='store_true', help='leave out growth with depth, width and radius')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    load = os.getloadavg()[0]
     data = load_data('mnist' if have('mnist') else 'mnist5k')
     nets = []
     for make in (fc1, cnn):
@@ -109,7 +110,8 @@ def main():
             radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(), ms_per_point=round(1e3*seconds/m, 3)))
             say(radii[-1])
     out = dict(settings=dict(data=data.name, threads=args.threads, points=args.points, plain_points=args.plain_points, epochs=args.epochs, repeats=args.repeats,
-                             seed=0, torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count()),
+                             seed=0, torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count(),
+                             load_before=load, load_after=os.getloadavg()[0]),
                rows=rows, radii=radii, growth=[] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
     print(json.dumps(out, indent=1))
 

@@ -163,10 +163,10 @@ def mmr_certify(
             print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
         if cut: raise KeyboardInterrupt
 
-# %% ../nbs/14_cli.ipynb #683e65d0
+# %% ../nbs/14_cli.ipynb #f071d25d
 demo_settings = {  # chosen on a validation part of mnist5k's training images, seed 0
-    'fc1': dict(plain=dict(epochs=25), mmr=dict(epochs=25, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), spread=None),
-    'cnn': dict(plain=dict(epochs=6), mmr=dict(epochs=6, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), spread=None)}
+    'fc1': dict(plain=dict(epochs=25), mmr=dict(epochs=25, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), timeout=5.),
+    'cnn': dict(plain=dict(epochs=6), mmr=dict(epochs=6, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), timeout=3.)}
 
 def demo_train(
     network:str,      # 'fc1' or 'cnn'
@@ -179,7 +179,6 @@ def demo_train(
     chosen = dict(demo_settings[network][kind])
     n = chosen.pop('epochs')
     model = make_network(network, data, seed)
-    if kind == 'mmr' and demo_settings[network]['spread']: spread_biases(model, demo_settings[network]['spread'], inf)
     history = train(model, data, MMR(p=inf, **chosen) if kind == 'mmr' else Plain(), epochs or n, seed=seed)
     return model, history
 
@@ -300,13 +299,13 @@ def _bounds_panel(ax, report):
             labels.append(f'{kind}, {who}')
     ax.set(yticks=range(len(labels)), yticklabels=labels, xlim=(0, 103), ylim=(len(labels) - .5, -.5), xlabel='robust error, %: lower to upper bound', title=rf'$l_\infty$, $\epsilon={report["settings"]["eps"]:g}$')
 
-# %% ../nbs/14_cli.ipynb #516b6f43
+# %% ../nbs/14_cli.ipynb #b70a3b76
 def demo(
     network:str='fc1',      # 'fc1' or 'cnn'
     data:str='mnist5k',     # data set
     epochs:int=None,        # of each run; None: those of `demo_settings`
     points:int=100,         # test images for the MIP
-    timeout:float=5.,       # seconds a point
+    timeout:float=None,     # seconds a point; None: that of `demo_settings`
     workers:int|None=None,  # processes for the MIPs; None: one a CPU core
     seed:int=0,             # of weights and order
     out='results/demo',     # folder
@@ -314,10 +313,10 @@ def demo(
 )->dict:                    # the report, as in NAME.json
     "The main job: train plain and MMR, certify and attack both"
     start, file = time.perf_counter(), Path(out)/f'{name}.json'
-    images = load_data(data)
+    images, timeout = load_data(data), timeout or demo_settings[network]['timeout']
     eps = images.eps[inf]
     report = dict(what="robustness of two networks, plain and MMR; errors are shares of `points` test images", finished=False, machine=_machine(),
-                  settings=dict(network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed, val=.1, batch_size=128, solver='cbc', epochs=epochs, training=demo_settings.get(network)),
+                  settings=dict(network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed, val=.1, batch_size=128, solver='cbc', epochs=epochs, training=demo_settings[network]),
                   networks={}, seconds={})
     def step(kind, what, f):
         tqdm.write(f'[{time.perf_counter() - start:4.0f} s] {kind}: {what}')
@@ -341,13 +340,13 @@ def demo(
     demo_figure(report).savefig(file.with_suffix('.png'))
     return report
 
-# %% ../nbs/14_cli.ipynb #1cd07413
+# %% ../nbs/14_cli.ipynb #96cb39d8
 @call_parse
 def mmr_demo(
     network:str='fc1',          # the paper's FC1 (1024 hidden units) or its CNN: fc1 or cnn
     data:str='mnist5k',         # data set: mnist5k (comes along), mnist, digits, ...
     points:int=100,             # test images that the MIP decides
-    timeout:float=5,            # seconds a point may take
+    timeout:float=None,         # seconds a point may take; 5 for fc1, 3 for cnn if not given
     epochs:int=None,            # of each training run; tuned for mnist5k if not given
     workers:int=None,           # processes for the MIPs; one a CPU core if not given
     seed:int=0,                 # of weights and order
