@@ -2,7 +2,7 @@
 
     python benchmarks/mmr_step.py [--networks fc1,fc10,cnn,cnn32] [--steps 5] [--out results/mmr_step.json]
 
-Prints JSON. Each network runs in a process of its own, so that peak memory is its own.
+Prints JSON. Each network and kind of weights runs in a process of its own, so that peak memory is its own.
 """
 import argparse, json, math, os, platform, subprocess, sys, threading, time
 from statistics import median
@@ -93,8 +93,8 @@ class Peak:
         self.on = False; self.thread.join(); self.mb = round((self.top - self.start)/2**20)
 
 
-def measure(name, args):
-    "All numbers of one network"
+def measure(name, weights, args):
+    "All numbers of one network with one kind of weights"
     import torch
     from torch.nn.functional import cross_entropy
     from mmr_nb.mmr import mmr_loss
@@ -102,23 +102,22 @@ def measure(name, args):
     torch.set_num_threads(args.threads)
     model, images, labels = setting(name)
     x, y = images[:args.batch], labels[:args.batch]
-    n = sum(lower(model, x.shape[1:]).n_hidden)
+    n, norms, rows = sum(lower(model, x.shape[1:]).n_hidden), list(map(float, args.norms.split(','))), []
     def step(loss, *a):
         model.zero_grad(); loss(*a).backward()
-    rows = []
-    for weights in ('untrained', 'mmr-trained'):
-        if weights != 'untrained': train_a_little(model, images, labels, args.train_steps)
-        plain = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), args.steps)
-        for p in map(float, args.norms.split(',')):
-            few = args.dense_batch if name.startswith('cnn') else 32
-            dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), 1)*len(x)/few
-            port = milliseconds(lambda: step(plain_port, model, x, y, p, GAMMA[p], GAMMA[p], int(.06*n)), args.steps) if name == 'fc1' else None
+    with Peak() as peak:  # before the references, whose memory the process keeps
+        if weights == 'mmr-trained': train_a_little(model, images, labels, args.train_steps)
+        for p in norms:
             for share in SHARES:
-                run = lambda: step(mmr_loss, model, x, y, p, GAMMA[p], GAMMA[p], int(share*n))
-                with Peak() as peak: run()
-                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=milliseconds(run, args.steps), peak_mb=peak.mb, scan_gflop=scan_gflop(model, x, p, int(share*n)),
-                                 dense_ms=round(dense, 1), dense_batch=few, plain_port_ms=port, cross_entropy_ms=plain))
+                ms = milliseconds(lambda: step(mmr_loss, model, x, y, p, GAMMA[p], GAMMA[p], int(share*n)), args.steps)
+                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=ms, scan_gflop=scan_gflop(model, x, p, int(share*n))))
                 print(rows[-1], file=sys.stderr, flush=True)
+    plain, few = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), args.steps), args.dense_batch
+    for p in norms:
+        dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), 1)*len(x)/few
+        port = milliseconds(lambda: step(plain_port, model, x, y, p, GAMMA[p], GAMMA[p], int(.06*n)), args.steps) if name == 'fc1' else None
+        for r in rows:
+            if r['p'] == str(p): r.update(dense_ms=round(dense, 1), dense_batch=few, plain_port_ms=port, cross_entropy_ms=plain, peak_mb=peak.mb)
     return rows
 
 
@@ -189,19 +188,20 @@ def main():
     a.add_argument('--norms', default='1,2,inf')
     a.add_argument('--steps', type=int, default=5, help='timed runs, of which the median counts')
     a.add_argument('--batch', type=int, default=128)
-    a.add_argument('--dense-batch', type=int, default=16, help='batch of the dense reference for convolutional networks, scaled up')
+    a.add_argument('--dense-batch', type=int, default=16, help='batch of the dense reference, scaled up')
     a.add_argument('--train-steps', type=int, default=150, help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights')
     a.add_argument('--threads', type=int, default=2)
     a.add_argument('--no-growth', action='store_true')
     a.add_argument('--out', help='also write the JSON here')
-    a.add_argument('--one', help=argparse.SUPPRESS)
+    a.add_argument('--one', nargs=2, help=argparse.SUPPRESS)
     args = a.parse_args()
-    if args.one: return print(json.dumps(measure(args.one, args)))
+    if args.one: return print(json.dumps(measure(*args.one, args)))
     import torch
     rows, rate = [], gemm_rate(args.threads)
     for name in args.networks.split(','):
-        done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name], stdout=subprocess.PIPE, text=True, check=True)
-        rows += json.loads(done.stdout)
+        for weights in ('untrained', 'mmr-trained'):
+            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name, weights], stdout=subprocess.PIPE, text=True, check=True)
+            rows += json.loads(done.stdout)
     result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
                   settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')}, gamma={str(k): v for k, v in GAMMA.items()},
                   summary=summarise(rows, rate), runs=rows, growth_ms=None if args.no_growth else growth(args))

@@ -27,7 +27,7 @@ def nearest(
     surely, tied = d < kth - slack, (d >= kth - slack) & (d <= kth + slack) & (d < inf)
     return surely | tied & (tied.cumsum(1) <= n - surely.sum(1, keepdim=True))
 
-# %% ../nbs/05_mmr.ipynb #2b074c61
+# %% ../nbs/05_mmr.ipynb #b0f651f7
 def norm_gradient(
     r:Tensor, # rows, [n, d]
     q:float,  # norm, 1 <= q <= inf
@@ -39,6 +39,7 @@ def norm_gradient(
         top = (size == size.amax(1, keepdim=True)).to(r)
         return r.sign()*top/top.sum(1, keepdim=True)
     N = row_norms(r, q)[:, None]
+    if q == 2: return r/torch.where(N == 0, 1, N)
     return r.sign()*(size/torch.where(N == 0, 1, N))**(q - 1)
 
 # %% ../nbs/05_mmr.ipynb #c223d93e

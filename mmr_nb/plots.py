@@ -15,17 +15,17 @@ from torch import Tensor
 from .networks import Affine, Dense, Lowered, lower
 from .regions import chain, check_input, linear_region
 
-# %% ../nbs/06_plots.ipynb #71ea2ca6
+# %% ../nbs/06_plots.ipynb #3158d0b6
 def small_png(
     fig,            # matplotlib figure
-    colors:int=48,  # of its palette
+    colors:int=96,  # of its palette
 )->bytes:           # PNG file
     "A figure as a PNG with a palette, a quarter of the usual size: for notebooks that are kept in git"
     import io
     from PIL import Image
     full, small = io.BytesIO(), io.BytesIO()
     fig.savefig(full, format='png', bbox_inches='tight', dpi=fig.dpi)
-    Image.open(full).convert('RGB').quantize(colors, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
+    Image.open(full).convert('RGB').quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
     return small.getvalue()
 
 # %% ../nbs/06_plots.ipynb #bf667603
