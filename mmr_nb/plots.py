@@ -7,9 +7,9 @@ __all__ = ['tol_split', 'scheme_colors', 'titles', 'small_png', 'PlaneRegions', 
            'on_plane', 'DecisionAreas', 'decision_areas', 'ball_outline', 'plot_regions', 'plot_balls',
            'plot_distances', 'plot_history', 'input_gradients', 'plot_input_gradients', 'plot_filters']
 
-# %% ../nbs/06_plots.ipynb #e38e0f57
+# %% ../nbs/06_plots.ipynb #3e6260c0
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from .networks import Affine, Dense, Lowered, lower
