@@ -262,11 +262,11 @@ def _first_crossing(ray, t, logits, y):
     rays, times = torch.cat([ray[i], ray[at_once]]), torch.cat([crossing, t[at_once]])
     return t.new_full((len(y),), inf).scatter_reduce(0, rays, times, 'amin')
 
-# %% ../nbs/07_attacks.ipynb #c2f9b27b
+# %% ../nbs/07_attacks.ipynb #e2a301c2
 bias, slack = .1, 1.2 # pull towards x, as FAB's; how far past its aim a ray is searched where the box allows it
-far = {1: 4., 2: 2., inf: 1.5} # rays are searched up to far[p] eps ...
-worth = 2.            # ... unless their aim lies beyond worth times that limit
-patience = 4          # ... for so many rounds; after them only chains within (1 + 2/round) eps go on
+far = {1: 4., 2: 2., inf: 1.5}   # rays are searched up to far[p] eps ...
+worth = {1: 3., 2: 2., inf: 1.5} # ... unless their aim lies beyond worth[p] times that ...
+patience = 4                     # ... for so many rounds; after them only chains within (1 + 2/round) eps go on
 
 def _rival_plane(net, a, y, s):
     "Lead over rival s at a, its gradient there, and the same with all units on where that is zero"
@@ -296,7 +296,7 @@ def _aims(net, x, a, y, s, hit, lmbd, p, box, reach):
     fallback = project(x - reach*steepest(awake.view_as(x), p, x, box), x, reach, p, box).flatten(1)
     return _inside(torch.where(aim.isnan().any(1, keepdim=True), fallback, aim), box).view_as(x)
 
-# %% ../nbs/07_attacks.ipynb #f09123f5
+# %% ../nbs/07_attacks.ipynb #af87c8e8
 tol_nudge = (0., 1e-14, 1e-12, 1e-10, 1e-8) # how far past a crossing, relative to its distance
 tol_beyond = 1e-9                            # searched past the aim where the box ends there, relative; then clipped
 tol_clear = 1e-13                            # margin below zero that other orders of summation will not undo, relative to the logits of x
@@ -320,7 +320,7 @@ def _search_aims(net, x, aim, y, p, box, limit):
     if box is not None:
         room = torch.where(u > 0, (box[1] - x)/u, torch.where(u < 0, (box[0] - x)/u, inf)).flatten(1).amin(1)
         end = torch.maximum(torch.minimum(end, room), (1 + tol_beyond)*length)
-    t, go = torch.full_like(length, inf), (length > 0) & (length <= worth*limit)
+    t, go = torch.full_like(length, inf), (length > 0) & (length <= worth[p]*limit)
     t[go] = ray_search(net, x[go], u[go], y[go], torch.minimum(end, limit)[go])
     hit = t.isfinite()
     w = torch.full_like(x, torch.nan)

@@ -267,7 +267,7 @@ def scan(self:Rows,
             if n is not None and known.shape[1] >= n: taus[i] = torch.minimum(taus[i], known.kthvalue(n, 1, keepdim=True).values)
     return [torch.cat(d, 1) for d in ds], [torch.cat(N, 1) for N in norms]
 
-# %% ../nbs/03a_rows.ipynb #033b3aaf
+# %% ../nbs/03a_rows.ipynb #db80ac79
 @patch
 def rival_rows(self:Rows,
     b:Tensor,  # numbers of inputs, [n]
@@ -276,7 +276,13 @@ def rival_rows(self:Rows,
 )->Tensor:     # V_c - V_s, [n, d]
     "Gradients of differences of logits in the input (Lemma 3.2)"
     last = len(self.zs)
-    return self.pull(last, b, self.start(last)[c] - self.start(last)[s])
+    return self.pull(last, b, _differences(self.start(last), c, s))
+
+def _differences(start, c, s):
+    "Rows start[c] - start[s] as a matrix product, whose gradient is one too (indexing scatters, slowly)"
+    n = torch.arange(len(c), device=c.device)
+    signs = start.new_zeros(len(c), len(start)).index_put((n, c), start.new_ones(())).index_put((n, s), -start.new_ones(()))
+    return signs @ start
 
 def region_distances(
     model,             # nn.Sequential of supported layers, or Lowered
@@ -300,7 +306,7 @@ def _distances(net, x, p, memory):
     units = R.scan([dual(p)])[0][0] if zs else logits.new_empty(len(x), 0)
     return units, torch.full_like(logits, inf).index_put((b, s), d)
 
-# %% ../nbs/03a_rows.ipynb #e72bed9a
+# %% ../nbs/03a_rows.ipynb #06f53956
 @patch
 def pairing(self:Rows,
     l:int,     # layer; number of hidden layers: the logits
@@ -320,5 +326,6 @@ def pairing(self:Rows,
     else:
         for m in range(l):
             G = self.steps[m].linear(G.reshape(-1, *self.steps[m].in_shape)).flatten(1)*self.slopes[m][b]
-    h = self.start(l)[u]
-    return (G*(h if v is None else h - self.start(l)[v])).sum()
+    start = self.start(l)
+    h = start.index_select(0, u) if v is None else _differences(start, u, v)
+    return (G*h).sum()
