@@ -262,7 +262,7 @@ def _first_crossing(ray, t, logits, y):
     rays, times = torch.cat([ray[i], ray[at_once]]), torch.cat([crossing, t[at_once]])
     return t.new_full((len(y),), inf).scatter_reduce(0, rays, times, 'amin')
 
-# %% ../nbs/07_attacks.ipynb #e2a301c2
+# %% ../nbs/07_attacks.ipynb #1db17ca0
 bias, slack = .1, 1.2 # pull towards x, as FAB's; how far past its aim a ray is searched where the box allows it
 far = {1: 4., 2: 2., inf: 1.5}   # rays are searched up to far[p] eps ...
 worth = {1: 3., 2: 2., inf: 1.5} # ... unless their aim lies beyond worth[p] times that ...
@@ -294,7 +294,8 @@ def _aims(net, x, a, y, s, hit, lmbd, p, box, reach):
     approach = (1 - pull)*(a + from_a) + pull*(flat + from_x)
     aim = torch.where(hit[:, None], a + lmbd[:, None]*(flat + from_x - a), approach)
     fallback = project(x - reach*steepest(awake.view_as(x), p, x, box), x, reach, p, box).flatten(1)
-    return _inside(torch.where(aim.isnan().any(1, keepdim=True), fallback, aim), box).view_as(x)
+    aim = torch.where(aim.isnan().any(1, keepdim=True), fallback, aim)
+    return _inside(torch.where(aim.isfinite(), aim, flat), box).view_as(x)  # a network that overflows: stay
 
 # %% ../nbs/07_attacks.ipynb #af87c8e8
 tol_nudge = (0., 1e-14, 1e-12, 1e-10, 1e-8) # how far past a crossing, relative to its distance
