@@ -18,13 +18,17 @@ $(shell rm -f $(RUN) $(DEV))
 endif
 endif
 
-.PHONY: help demo test test-slow docs check check-site prepare lab clean
+SEED ?= 0
+N ?= 2000
+
+.PHONY: help demo test test-slow soundness docs check check-site prepare lab clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo        train FC1 plain and with MMR, certify and attack both, print the table (results/demo/)'
 	@echo 'make test        run every notebook as a test; NB="02_regions 03_distances" only those'
 	@echo 'make test-slow   the same with the cells flagged slow'
+	@echo 'make soundness   N=2000 random cases from SEED=0 on: every certificate against the exact answer (an hour or so)'
 	@echo 'make docs        build the documentation site into _docs/'
 	@echo 'make prepare     before a commit: clean, export, re-run changed notebooks, README, test'
 	@echo 'make check       does what git tracks agree with the notebooks? (changes nothing)'
@@ -60,6 +64,9 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	@NB_TIMEOUT=$${NB_TIMEOUT:-14400} $(BIN)/python tools/test_notebooks.py --flags slow $(NB)
+
+soundness: $(RUN)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m mmr_nb.soundness --n $(N) --seed $(SEED) $(ARGS)
 
 docs: $(DEV)
 	@$(BIN)/python tools/docs.py

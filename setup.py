@@ -3,6 +3,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 root = Path(__file__).parent
 config = ConfigParser(delimiters=['='])
@@ -16,7 +17,19 @@ long_description = readme.read_text(encoding='utf-8') if readme.exists() else cf
 for folder in ('nbs', 'results', 'index_files'):  # README's links into the repository, for readers outside it
     long_description = long_description.replace(f']({folder}/', f"]({cfg['git_url']}/raw/{cfg['branch']}/{folder}/")
 
+class PackageWithModels(build_py):
+    "The package and, in it, the networks of models/ under a megabyte (the CNNs) with their cards; a checkout uses models/ itself"
+    def run(self):
+        super().run()
+        if getattr(self, 'editable_mode', False): return
+        small = [w for w in sorted((root/'models').glob('*.safetensors')) if w.stat().st_size < 2**20]
+        target = Path(self.build_lib)/cfg['lib_path']/'models'
+        for file in [f for w in small for f in (w, w.with_suffix('.json'))]:
+            target.mkdir(parents=True, exist_ok=True)
+            self.copy_file(str(file), str(target/file.name))
+
 setup(
+    cmdclass=dict(build_py=PackageWithModels),
     name=cfg['lib_name'],
     version=cfg['version'],
     description=cfg['description'],

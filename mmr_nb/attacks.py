@@ -7,10 +7,11 @@ __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_nudg
            'tol_shrink', 'margin', 'check_witness', 'steepest', 'project', 'random_start', 'pgd', 'trace_rays',
            'ray_search', 'linear_region_attack', 'library_attack', 'into_ball', 'Falsified', 'falsify']
 
-# %% ../nbs/07_attacks.ipynb #c54e4401
-import copy
+# %% ../nbs/07_attacks.ipynb #651e3770
+import copy, importlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
@@ -65,7 +66,7 @@ def check_witness(
         boxed = True if box is None else ((w >= box[0]) & (w <= box[1])).flatten(1).all(1)
         return near & boxed & logits.isfinite().all(1) & (margin(logits, y) <= 0)
 
-# %% ../nbs/07_attacks.ipynb #be57597c
+# %% ../nbs/07_attacks.ipynb #f6e12d3c
 @contextmanager
 def _evaluating(model):
     "The model as a function to logits, in eval mode for as long as the attack lasts"
@@ -81,6 +82,16 @@ def _dtype(model):
     "The type a network computes in"
     if isinstance(model, Lowered): return model.dtype
     return next((t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), torch.float32)
+
+def _converted(net, dtype):
+    "A Lowered in another type, without gradients"
+    to = lambda o: replace(o, **{k: v.detach().to(dtype) for k, v in vars(o).items() if isinstance(v, Tensor)})
+    return replace(net, steps=tuple(replace(to(s), ops=tuple(map(to, s.ops))) if isinstance(s, Affine) else s for s in net.steps))
+
+def _fast(net, x):
+    "A float32 copy, for looking; the network itself where float32 overflows"
+    fast = _converted(net, torch.float32)
+    return fast if fast(x.float())[1].isfinite().all() else net
 
 # %% ../nbs/07_attacks.ipynb #4f6cf4d8
 def steepest(
@@ -229,7 +240,7 @@ def trace_rays(
         v = step(v)
     return ray, t, v
 
-# %% ../nbs/07_attacks.ipynb #0dd8ac43
+# %% ../nbs/07_attacks.ipynb #fd521d46
 max_numbers = 2**24 # of one array while tracing rays: 128 MB in float64
 
 def ray_search(
@@ -242,15 +253,18 @@ def ray_search(
     "The first change of decision along a ray, exactly"
     check_input(x, 'ray_search')
     with torch.no_grad(), _evaluating(model):
-        net = lower(model, x.shape[1:], dtype=torch.float64)
-        x, u, t_max = x.double(), u.double(), torch.as_tensor(t_max).to(x).double().expand(len(x))
-        found, start, n, widest = [t_max[:0]], 0, 4, max([*net.n_hidden, net.n_classes, x[0].numel() if len(x) else 1])
-        while start < len(x):  # as many rays at once as memory allows, judging by the knots of the last ones
-            now = slice(start, start + n)
-            ray, t, logits = trace_rays(net, x[now], u[now], t_max[now])
-            found.append(_first_crossing(ray, t, logits, y[now]))
-            start, n = start + n, max(1, min(4*n, max_numbers*len(t_max[now])//(widest*len(t))))
-        return torch.cat(found)
+        net, x = lower(model, x.shape[1:], dtype=torch.float64), x.double()
+        return _search_rays(net, x, u.double(), y, torch.as_tensor(t_max).to(x).expand(len(x)))
+
+def _search_rays(net, x, u, y, t_max):
+    "`ray_search` in the network's type, as many rays at once as memory allows, judging by the knots of the last ones"
+    found, start, n, widest = [t_max[:0]], 0, 4, max([*net.n_hidden, net.n_classes, x[0].numel() if len(x) else 1])
+    while start < len(x):
+        now = slice(start, start + n)
+        ray, t, logits = trace_rays(net, x[now], u[now], t_max[now])
+        found.append(_first_crossing(ray, t, logits, y[now]))
+        start, n = start + n, max(1, min(4*n, max_numbers*len(t_max[now])//(widest*len(t))))
+    return torch.cat(found)
 
 def _first_crossing(ray, t, logits, y):
     "Least t of each ray at which a rival draws level"
@@ -262,7 +276,7 @@ def _first_crossing(ray, t, logits, y):
     rays, times = torch.cat([ray[i], ray[at_once]]), torch.cat([crossing, t[at_once]])
     return t.new_full((len(y),), inf).scatter_reduce(0, rays, times, 'amin')
 
-# %% ../nbs/07_attacks.ipynb #1db17ca0
+# %% ../nbs/07_attacks.ipynb #3e19142a
 bias, slack = .1, 1.2 # pull towards x, as FAB's; how far past its aim a ray is searched where the box allows it
 far = {1: 4., 2: 2., inf: 1.5}   # rays are searched up to far[p] eps ...
 worth = {1: 3., 2: 2., inf: 1.5} # ... unless their aim lies beyond worth[p] times that ...
@@ -286,7 +300,7 @@ def _onto(V, t, x, p, box): # step from x onto <V, delta> = t; NaN where the hyp
 
 def _aims(net, x, a, y, s, hit, lmbd, p, box, reach):
     "Where each chain aims: along the boundary once it has hit it, else beyond the hyperplane in a's region"
-    lead, V, awake = _rival_plane(net, a, y, s)
+    lead, V, awake = (v.double() for v in _rival_plane(net, a.to(net.dtype), y, s))
     flat, a = x.flatten(1), a.flatten(1)
     from_a = _onto(V, -lead, a, p, box)
     from_x = _onto(V, (V*(a - flat)).sum(1) - lead, flat, p, box)
@@ -297,7 +311,7 @@ def _aims(net, x, a, y, s, hit, lmbd, p, box, reach):
     aim = torch.where(aim.isnan().any(1, keepdim=True), fallback, aim)
     return _inside(torch.where(aim.isfinite(), aim, flat), box).view_as(x)  # a network that overflows: stay
 
-# %% ../nbs/07_attacks.ipynb #af87c8e8
+# %% ../nbs/07_attacks.ipynb #ef2b0afe
 tol_nudge = (0., 1e-14, 1e-12, 1e-10, 1e-8) # how far past a crossing, relative to its distance
 tol_beyond = 1e-9                            # searched past the aim where the box ends there, relative; then clipped
 tol_clear = 1e-13                            # margin below zero that other orders of summation will not undo, relative to the logits of x
@@ -313,7 +327,7 @@ def _just_past(net, x, u, t, y, box):
         clear |= m <= -tol_clear*scale
     return out
 
-def _search_aims(net, x, aim, y, p, box, limit):
+def _search_aims(net, fast, x, aim, y, p, box, limit):
     "Search rays from x through aims: (norm [n], witness [n, ...]), inf and NaN where there is none below the limit"
     length = _norms(aim - x, p)
     u = (aim - x)/_like(torch.where(length > 0, length, 1), x)
@@ -322,14 +336,17 @@ def _search_aims(net, x, aim, y, p, box, limit):
         room = torch.where(u > 0, (box[1] - x)/u, torch.where(u < 0, (box[0] - x)/u, inf)).flatten(1).amin(1)
         end = torch.maximum(torch.minimum(end, room), (1 + tol_beyond)*length)
     t, go = torch.full_like(length, inf), (length > 0) & (length <= worth[p]*limit)
-    t[go] = ray_search(net, x[go], u[go], y[go], torch.minimum(end, limit)[go])
+    end = torch.minimum(end, limit)
+    search = lambda net: _search_rays(net, *(v[go].to(net.dtype) for v in (x, u)), y[go], end[go].to(net.dtype))
+    if fast is not net: go[go.clone()] = search(fast) < inf  # most rays hit nothing: float32 sees that sooner
+    t[go] = search(net)
     hit = t.isfinite()
     w = torch.full_like(x, torch.nan)
     w[hit] = _just_past(net, x[hit], u[hit], t[hit], y[hit], box)
     norm = _norms(w - x, p)
     return torch.where(norm.isnan(), inf, norm), w
 
-# %% ../nbs/07_attacks.ipynb #ed60957d
+# %% ../nbs/07_attacks.ipynb #b3b285d2
 def linear_region_attack(
     model,                 # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,              # inputs in the box, [b, *input_shape]
@@ -340,7 +357,7 @@ def linear_region_attack(
     starts:Tensor|None=None, # where chains begin, [n, b, *input_shape], as PGD's ends; None: at x
     rivals:int=3,          # rival classes followed: those with the largest logits
     rounds:int=20,         # rays a chain
-    minimal:bool=True,     # look for the smallest norm; False: be content with any up to eps
+    minimal:bool=True,     # look for the smallest norm; False: be content with any up to eps, and aim in float32
 )->tuple:                  # (norm [b], witness [b, *input_shape]) in float64: inf and NaN where none was found
     "Small adversarial perturbations by exact line search through linear regions (sections 2 and 3)"
     with torch.no_grad(), _evaluating(model):
@@ -353,18 +370,18 @@ def linear_region_attack(
         a = starts.flatten(0, 1).repeat_interleave(k, 0)
         s = net(starts.flatten(0, 1))[1].scatter(1, y.repeat(len(starts))[:, None], -inf).topk(k, 1).indices.flatten()
         norm, witness = torch.where(clean, 0., inf).to(x), torch.where(_like(clean, x), x, torch.nan)
-        chains = _Chains(point, a, s, x.new_full((len(a),), inf), x.new_ones(len(a)))
+        chains, fast = _Chains(point, a, s, x.new_full((len(a),), inf), x.new_ones(len(a))), net if minimal else _fast(net, x)
         for r in range(rounds):
             best = norm[chains.point]
             keep = best > (0 if minimal else min(eps, 1e300))
             if r >= patience and eps < inf: keep &= chains.norm <= (1 + 2/r)*eps
             chains = chains.take(keep)
             if not len(chains.a): break
-            _round(net, x, y, chains, norm, witness, p, eps, box, r)
+            _round(net, fast, x, y, chains, norm, witness, p, eps, box, r)
         outside = norm > eps
         return norm.masked_fill(outside, inf), witness.masked_fill(_like(outside, x), torch.nan)
 
-# %% ../nbs/07_attacks.ipynb #2346033b
+# %% ../nbs/07_attacks.ipynb #36e52f2d
 @dataclass
 class _Chains:
     "Chains under way: their point's number, where they stand, rival, norm of their best witness, step along the boundary"
@@ -375,17 +392,17 @@ class _Chains:
     lmbd:Tensor
     def take(self, keep): return _Chains(*(getattr(self, f)[keep] for f in self.__dataclass_fields__))
 
-def _round(net, x, y, chains, norm, witness, p, eps, box, r):
+def _round(net, fast, x, y, chains, norm, witness, p, eps, box, r):
     "One ray for each chain; updates chains, norm and witness in place"
     xc, yc, hit = x[chains.point], y[chains.point], chains.norm < inf
-    rival = net(chains.a)[1].scatter(1, yc[:, None], -inf).argmax(1)
+    rival = fast(chains.a.to(fast.dtype))[1].scatter(1, yc[:, None], -inf).argmax(1)
     s = torch.where(hit, rival, chains.s)
     reach = eps if eps < inf else 1. if box is None else float(box[1] - box[0])*(1 if p == inf else x[0].numel()**(1/p))
-    aim = _aims(net, xc, chains.a, yc, s, hit, chains.lmbd, p, box, reach)
+    aim = _aims(fast, xc, chains.a, yc, s, hit, chains.lmbd, p, box, reach)
     if r == 0: # begin with the ray through the start itself, where that isn't x
         aim = torch.where(_like((chains.a == xc).flatten(1).all(1), xc), aim, chains.a)
     limit = torch.minimum(chains.norm, chains.norm.new_tensor((far[p] if r < patience else min(far[p], 1 + 2/r))*eps))
-    t, w = _search_aims(net, xc, aim, yc, p, box, limit)
+    t, w = _search_aims(net, fast, xc, aim, yc, p, box, limit)
     better = t < chains.norm
     chains.lmbd = torch.where(better, 2*chains.lmbd, torch.where(hit, .5*chains.lmbd, chains.lmbd)).clamp(max=1)
     chains.a = torch.where(_like(better, xc), w, torch.where(_like(hit, xc), chains.a, aim))
@@ -394,7 +411,7 @@ def _round(net, x, y, chains, norm, witness, p, eps, box, r):
     win = (better & (t == first[chains.point]) & (t < norm[chains.point])).nonzero()[:, 0]
     norm[chains.point[win]], witness[chains.point[win]] = t[win], w[win]
 
-# %% ../nbs/07_attacks.ipynb #a96b4236
+# %% ../nbs/07_attacks.ipynb #de866720
 class _ForLibrary(nn.Module):
     "A network for 4-D images in [0,1], float32, with a parameter that tells the device"
     def __init__(self, f, shape, box, dtype, device):
@@ -407,33 +424,39 @@ class _ForLibrary(nn.Module):
 
 def _frozen(model):
     "A copy without gradients"
-    if not isinstance(model, Lowered): return copy.deepcopy(model).eval().requires_grad_(False)
-    still = lambda o: replace(o, **{k: v.detach() for k, v in vars(o).items() if isinstance(v, Tensor)})
-    steps = tuple(replace(still(s), ops=tuple(map(still, s.ops))) if isinstance(s, Affine) else s for s in model.steps)
-    return replace(model, steps=steps)
+    return _converted(model, model.dtype) if isinstance(model, Lowered) else copy.deepcopy(model).eval().requires_grad_(False)
 
-def _torchattacks():
-    try: import torchattacks
-    except ImportError: raise ImportError("library_attack needs the package torchattacks: pip install 'torchattacks>=3.3,<3.4' or 'mmr_nb[attacks]'") from None
-    return torchattacks
+def _library(p):
+    "The package that attacks in this norm, if it is installed"
+    name, how = ('adv_lib.attacks', '"setuptools<80" wheel, then pip install --no-build-isolation adv-lib') if p == 1 else ('torchattacks', '"mmr_nb[attacks]"')
+    try: return importlib.import_module(name)
+    except ImportError: raise ImportError(f'library_attack needs the package {name.split(".")[0]} for p = {p}: pip install {how}') from None
 
-# %% ../nbs/07_attacks.ipynb #12ccbb6d
+def _library_runs(net, method, p, eps, K, steps, seed):
+    "Attacks of the library, as functions of images and labels, to be run one after another"
+    lib, losses = _library(p), ('ce', 'dlr') if K > 2 else ('ce',)
+    if p == 1 and method == 'fab': return [lambda z, y: lib.fab(net, z, y, 1, n_iter=steps)]
+    if p == 1: return [partial(lib.apgd, net, eps=eps, norm=1, n_iter=steps, loss_function=l) for l in losses]
+    same = dict(norm='Linf' if p == inf else 'L2', eps=eps, steps=steps, seed=seed)
+    if method == 'fab': return [lib.FAB(net, n_classes=K, **same)]
+    return [lib.CW(net, c=10, steps=steps)] if method == 'cw' else [lib.APGD(net, loss=l, **same) for l in losses]
+
+# %% ../nbs/07_attacks.ipynb #9329d094
 def library_attack(
     model,              # nn.Sequential of supported layers, or Lowered
     x:Tensor,           # inputs in the box, [b, *input_shape]
     y:Tensor,           # true classes, [b]
     eps:float,          # radius (Carlini-Wagner ignores it)
-    p:float=inf,        # norm of the perturbation: 2 or inf; Carlini-Wagner: 2
+    p:float=inf,        # norm of the perturbation: 1, 2 or inf; Carlini-Wagner: 2
     method:str='apgd',  # 'apgd' (cross-entropy, then DLR loss), 'fab' or 'cw'
     box:tuple=(0, 1),   # lowest and highest value of an input
     steps:int=100,      # iterations
     seed:int=0,         # of the library's random starts
 )->Tensor:              # candidates, [b, *input_shape], float64; x itself where none: to be checked
-    "Stronger gradient attacks from torchattacks (the optional extra `attacks`)"
-    lib = _torchattacks()
+    "Stronger gradient attacks from torchattacks (the optional extra `attacks`), in l_1 from adv-lib"
     _check_attack('library_attack', x, y, eps, p, box)
     if method not in ('apgd', 'fab', 'cw'): raise ValueError(f"library_attack: expected method 'apgd', 'fab' or 'cw', got {method!r}")
-    if p == 1 or (method == 'cw' and p != 2): raise ValueError(f'library_attack: expected p = 2 (or inf for apgd and fab), got {p} for {method}: try linear_region_attack')
+    if method == 'cw' and p != 2: raise ValueError(f'library_attack: expected p = 2 for cw, got {p}')
     if box is None: raise ValueError('library_attack: expected a box (lo, hi), got None')
     f = _frozen(model)
     with _evaluating(f) as logits_of, torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
@@ -441,10 +464,7 @@ def library_attack(
         K = logits_of(x[:1].to(_dtype(f))).shape[1]
         net, scale = _ForLibrary(logits_of, x.shape[1:], box, _dtype(f), x.device), float(box[1] - box[0])
         z = ((x.double() - box[0])/scale).float().reshape(len(x), 1, 1, -1).clamp(0, 1)
-        same = dict(norm='Linf' if p == inf else 'L2', eps=eps/scale, steps=steps, seed=seed)
-        runs = dict(apgd=[lib.APGD(net, loss=l, **same) for l in (('ce', 'dlr') if K > 2 else ('ce',))],
-                    fab=[lib.FAB(net, n_classes=K, **same)], cw=[lib.CW(net, c=10, steps=steps)])[method]
-        for attack in runs:
+        for attack in _library_runs(net, method, p, eps/scale, K, steps, seed):
             todo = (margin(net(z), y) > 0).nonzero()[:, 0]
             if len(todo): z[todo] = attack(z[todo], y[todo]).detach().nan_to_num(0)
         return (box[0] + scale*z.double()).view(x.shape)
@@ -477,7 +497,7 @@ class Falsified:
     stage:list     # the stage that found it: 'clean', 'pgd', 'regions', 'library'; '' where none did
     def __iter__(self): return iter((self.found, self.witness))
 
-# %% ../nbs/07_attacks.ipynb #1d7c82c6
+# %% ../nbs/07_attacks.ipynb #b79b7ed1
 def falsify(
     model,                 # nn.Sequential of supported layers, or Lowered in float64; comes back as it was
     x:Tensor,              # inputs in the box, [b, *input_shape]
@@ -497,9 +517,10 @@ def falsify(
         net = lower(model, x.shape[1:], dtype=torch.float64)
         _check_attack('falsify', x, y, eps, p, box, net.n_classes)
         generator = torch.Generator(x.device).manual_seed(0) if generator is None else generator
-        near, ends = x.to(_dtype(model)), x.double().clone()
+        fast, ends = _fast(net, x), x.double().clone()
+        near = _inside(x.to(fast.dtype), box)
         def by_pgd(i):
-            ends[i] = pgd(model, near[i], y[i], eps, p, steps, restarts, box, generator, 'margin', stop=True).double()
+            ends[i] = pgd(fast, near[i], y[i], eps, p, steps, restarts, box, generator, 'margin', stop=True).double()
             return ends[i]
         def by_regions(i):
             centre = x[i].double()

@@ -469,10 +469,10 @@ def _rivals(y, K):
     s = torch.arange(K - 1, device=y.device).repeat(len(y))
     return pi, s + (s >= y[pi]).long()
 
-def _margins(net, net64, x, y, eps, p, method, box, memory, known=None):
+def _margins(net, net64, x, y, eps, p, method, box, memory, known=None, hidden=None):
     "Bounds on f_y - f_s [b, K] and their rounding errors; the hidden bounds"
     ball, (zs, logits) = _ball(x, eps, p, box, net.dtype), net64(x.double())
-    bounds, lines, _, (L, U, err) = _hidden(net, zs, x, ball, method, memory, known)
+    bounds, lines, _, (L, U, err) = _hidden(net, zs, x, ball, hidden or method, memory, known)
     step, (pi, s), out = net.affines[-1], _rivals(y, net.n_classes), []
     err = _interval(step, L, U, err, net.dtype)[2]
     err = err.gather(1, y[:, None]) + err
@@ -580,7 +580,13 @@ def _alpha(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, until, memo
         v = v.index_copy(0, i, _ascent(net, net64, x[i], y[i], v[i], err[i], eps[i], p, box, [(lb[i], ub[i]) for lb, ub in bounds], steps, lr, until, memory))
     return v
 
-# %% ../nbs/08_bounds.ipynb #c38ea025
+# %% ../nbs/08_bounds.ipynb #18cad18a
+def _check_hidden(net64, x, bounds):
+    "Refuse bounds that are none: of other layers, or that x itself violates"
+    zs = net64(x.double())[0]
+    if [lb.shape for lb, _ in bounds] != [z.shape for z in zs]: raise ValueError(f'margin_bounds: expected bounds of shapes {[list(z.shape) for z in zs]}, got {[list(lb.shape) for lb, _ in bounds]}')
+    if not all(((lb <= z) & (z <= ub)).all() for (lb, ub), z in zip(bounds, zs)): raise ValueError('margin_bounds: expected bounds that hold at x, got lb > z, ub < z or NaN')
+
 @torch.no_grad()
 def margin_bounds(
     model,                        # nn.Sequential of supported layers, or Lowered
@@ -595,13 +601,16 @@ def margin_bounds(
     lr:float=.2,                  # its step size
     until:float=0.,               # it leaves a rival alone once its bound is above this; inf: search to the end
     memory:int=2**25,             # bytes for one batch of rows
+    bounds:list|None=None,        # hidden layers' bounds on these balls, from `intermediate_bounds`; None: found here
 )->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     net, net64, eps = _start(model, x, eps, p, box, method, dtype, y)
     y = y.long()
+    if bounds is not None: _check_hidden(net64, x, bounds)
     def bound(net, i):
-        v, err, bounds = _margins(net, net64, x[i], y[i], eps[i], p, method, box, memory)
-        return (_alpha(net, net64, x[i], y[i], v, err, eps[i], p, box, bounds, steps, lr, until, memory) if method == 'alpha' else v), err
+        known = bounds and [(lb[i].double(), ub[i].double()) for lb, ub in bounds]
+        v, err, layers = _margins(net, net64, x[i], y[i], eps[i], p, method, box, memory, known, known and 'interval')
+        return (_alpha(net, net64, x[i], y[i], v, err, eps[i], p, box, layers, steps, lr, until, memory) if method == 'alpha' else v), err
     out = x.new_zeros(len(x), net.n_classes, dtype=torch.float64)
     with _plain_arithmetic(x.device):
         for c in _point_chunks(net, len(x), memory):
@@ -663,12 +672,14 @@ def robust_logits(
     method:str='fastlin',    # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
     box=(0., 1.),            # range of every input, or None
     memory:int=2**25,        # bytes for one batch of rows
+    hidden:str|None=None,    # bounds of hidden layers: None, by `method`; 'interval', cheaper and looser (then CROWN's slopes)
 )->Tensor:                   # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
     "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
     if method not in ('interval', 'fastlin', 'crown'): raise ValueError(f"robust_logits: expected 'interval', 'fastlin' or 'crown', got {method!r}")
+    if hidden not in (None, 'interval'): raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
     eps = _check(x, eps, p, box, 'robust_logits')
     net = _lowered(model, x.shape[1:], None if isinstance(model, Lowered) else next(model.parameters()).dtype)
     y = _check_labels(x, y, net.n_classes, 'robust_logits')
     exact = lambda x: net(x.to(net.dtype))
     def forward(x): zs, logits = exact(x); return [z.double() for z in zs], logits.double()
-    return -_margins(net, forward, x, y, eps, p, method, box, memory)[0].to(net.dtype)
+    return -_margins(net, forward, x, y, eps, p, method, box, memory, hidden=hidden)[0].to(net.dtype)

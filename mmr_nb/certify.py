@@ -6,13 +6,15 @@
 __all__ = ['stages', 'statuses', 'tol_radius', 'tol_margin', 'tol_nudge', 'n_batch', 'Verdict', 'Problem', 'network_digest',
            'CertifyInterrupted', 'certify', 'stage_table']
 
-# %% ../nbs/12_certify.ipynb #1ecebf87
+# %% ../nbs/12_certify.ipynb #ec2a1f0b
 import base64, hashlib, json, math, os, time, warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 import joblib, numpy as np, pandas as pd, torch
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from joblib.parallel import get_active_backend
 from torch import Tensor
 from tqdm import tqdm
 from . import __version__
@@ -21,12 +23,13 @@ from .certificate import region_certificate
 from .attacks import check_witness, falsify
 from .bounds import intermediate_bounds, interval_bounds, margin_bounds
 from .milp import MipResult, solve_margin
+from .branch import branch_and_bound
 
-# %% ../nbs/12_certify.ipynb #8c306891
-stages = ('clean', 'region', 'attack', 'bound', 'mip')  # in order of cost
+# %% ../nbs/12_certify.ipynb #5a8a5944
+stages = ('clean', 'region', 'attack', 'bound', 'branch', 'mip')  # in order of cost
 statuses = ('certified', 'falsified', 'undecided')
 
-# %% ../nbs/12_certify.ipynb #8ad77bf2
+# %% ../nbs/12_certify.ipynb #0b6d7f08
 tol_radius = 1e-7  # certified radii shrink by this times (radius + norm of x)
 tol_margin = 1e-7  # margins must exceed this times the largest logit possible on the ball
 tol_nudge = (0., 1e-9, 1e-7, 1e-5)  # how far past the boundary a minimal example may be moved, relative to its distance
@@ -38,12 +41,15 @@ class Verdict:
     stage:str = 'clean'       # that decided, or the last tried
     lb:float = 0.             # largest radius proved
     ub:float = inf            # norm of the witness
-    seconds:float = 0.
+    seconds:float = 0.        # all stages
     unstable:int|None = None  # ReLUs whose sign the bounds leave open
     solver:str = ''
     witness:np.ndarray|None = None  # an adversarial input, float64; at a distance over eps where the status is certified
+    spent:dict = field(default_factory=dict)  # seconds, for each stage that the point went through
+    def spend(self, stage, seconds):
+        self.stage, self.seconds, self.spent[stage] = stage, self.seconds + seconds, self.spent.get(stage, 0.) + seconds
     def certify(self, lb):
-        if not lb > self.lb and not (lb > 0 and lb == self.lb): raise ValueError(f'expected a radius proved > 0, got {lb}')
+        if not lb >= self.lb >= 0: raise ValueError(f'expected a radius proved >= {self.lb}, got {lb}')
         self.status, self.lb = 'certified', float(lb)
     def falsify(self, witness, norm):
         self.status, self.ub, self.witness = 'falsified', float(norm), witness.detach().cpu().double().numpy().copy()
@@ -84,7 +90,7 @@ def _clean(pb, x, y, verdicts):
 def _region(pb, x, y, verdicts):
     "Theorem 3.1: certified within the radius; falsified by the minimal example where it is exact and near enough"
     c = region_certificate(pb.net, x, pb.p, pb.box)
-    safe = c.lb*(1 - tol_radius) - tol_radius*_norms(x, pb.p)
+    safe = (c.lb*(1 - tol_radius) - tol_radius*_norms(x, pb.p)).where(_margins(pb.net, x, y) > 0, 0)  # the theorem is about the class decided
     for v, lb in zip(verdicts, safe.tolist()):
         if lb > 0:
             v.lb = lb
@@ -103,71 +109,80 @@ def _exact_witnesses(pb, x, y, verdicts, c):
             if ok and n < v.ub: v.ub, v.witness = n, wi.cpu().numpy().copy()
             if ok and n <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wi[None], x, y, verdicts)
 
-# %% ../nbs/12_certify.ipynb #84f37601
+# %% ../nbs/12_certify.ipynb #347abf72
 def _falsify_checked(pb, v, witness, x, y, verdicts):
     "The second gate, for one point of a batch"
     k = next(k for k, other in enumerate(verdicts) if other is v)
     if check_witness(pb.net, x[k:k+1], y[k:k+1], witness, pb.eps, pb.p, pb.box).item():
         v.falsify(witness[0], _norms(witness - x[k:k+1], pb.p).item())
 
-def _attack(pb, x, y, verdicts):
-    "PGD, then linear regions"
-    found, witness = falsify(pb.net, x.clone(), y, pb.eps, pb.p, box=pb.box)  # a copy: witnesses are checked against x itself
+def _attack(pb, x, y, verdicts, rounds=0):
+    "PGD; with rounds also a walk over linear regions"
+    found, witness = falsify(pb.net, x.clone(), y, pb.eps, pb.p, box=pb.box, rounds=rounds)  # a copy: witnesses are checked against x itself
     for k in found.nonzero().flatten().tolist(): _falsify_checked(pb, verdicts[k], witness[k:k+1].to(x), x, y, verdicts)
 
 def _bound(pb, x, y, verdicts):
     "Linear lower bounds of all margins"
-    lb = margin_bounds(pb.net, x, y, pb.eps, pb.p, method='crown', box=pb.box).scatter(1, y[:, None], inf).amin(1)
-    positive = lb > tol_margin*_logit_scale(pb, x)
     layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
+    lb = margin_bounds(pb.net, x, y, pb.eps, pb.p, method='crown', box=pb.box, bounds=layers).scatter(1, y[:, None], inf).amin(1)
+    positive = lb > tol_margin*_logit_scale(pb, x)
     unstable = sum(((l < 0) & (u > 0)).sum(1) for l, u in layers)
     for v, ok, n in zip(verdicts, positive.tolist(), unstable.tolist()):
         v.unstable = n
         if ok: v.certify(max(pb.eps, v.lb))
 
-_batched = dict(clean=_clean, region=_region, attack=_attack, bound=_bound)
+_batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound', _bound), ('attack', partial(_attack, rounds=20)))
 
-# %% ../nbs/12_certify.ipynb #d6087ceb
+# %% ../nbs/12_certify.ipynb #f600387c
 n_batch = 100  # points that the batched stages take at a time
 
-def _run_batched(pb, stage, x, y, verdicts):
+def _run_batched(pb, stage, decide, x, y, verdicts):
     "One batched stage on the points that are still open; an error leaves them open"
     start = time.perf_counter()
-    for v in verdicts: v.stage = stage
-    try: _batched[stage](pb, x, y, verdicts)
+    try: decide(pb, x, y, verdicts)
     except (ValueError, RuntimeError, ArithmeticError) as e:
         warnings.warn(f'certify: stage {stage} failed on {len(x)} points, which stay open: {type(e).__name__}: {e}')
     each = (time.perf_counter() - start)/len(x)
-    for v in verdicts: v.seconds += each
+    for v in verdicts: v.spend(stage, each)
 
-# %% ../nbs/12_certify.ipynb #0b8e8b4b
-def _solve(pb, x, y, seconds):
-    "One point's MIP in a worker: a MipResult, or what went wrong"
-    threads = torch.get_num_threads()
+# %% ../nbs/12_certify.ipynb #9e0cd223
+def _by_branching(pb, x, y, seconds):
+    return branch_and_bound(pb.net, x, y, pb.eps, pb.p, pb.box, timeout=seconds, until=tol_margin*_logit_scale(pb, x).item())
+
+def _by_mip(pb, x, y, seconds):
+    layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
+    return solve_margin(pb.net, x, y, pb.eps, pb.p, box=pb.box, timeout=seconds, solver=pb.solver, bounds=layers)
+
+def _search(k, pb, x, y, seconds, todo):
+    "One point's searches in a worker: (k, [(stage, result or what went wrong, seconds)])"
+    threads, end, answers = torch.get_num_threads(), time.perf_counter() + seconds, []
     torch.set_num_threads(1)
     try:
-        layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
-        return solve_margin(pb.net, x, int(y), pb.eps, pb.p, box=pb.box, timeout=seconds, solver=pb.solver, bounds=layers)
-    except Exception as e: return f'{type(e).__name__}: {e}'
+        for i, stage in enumerate(todo):
+            start = time.perf_counter()
+            share = (end - start)/(len(todo) - i)
+            try: result = dict(branch=_by_branching, mip=_by_mip)[stage](pb, x, int(y), share) if share > 0 else 'timeout'
+            except Exception as e: result = f'{type(e).__name__}: {e}'
+            answers.append((stage, result, time.perf_counter() - start))
+            if getattr(result, 'status', 'undecided') != 'undecided': break
+        return k, answers
     finally: torch.set_num_threads(threads)
 
-def _mip_job(k, pb, x, y, seconds):
-    start = time.perf_counter()
-    return k, _solve(pb, x, y, seconds), time.perf_counter() - start
-
-def _mip_verdict(pb, x, y, v, result, seconds):
-    "A solver's answer through the two gates"
-    v.stage, v.solver, v.seconds = 'mip', pb.solver, v.seconds + seconds
-    if isinstance(result, str): v.solver = f'{pb.solver}: {result.splitlines()[0][:200]}'; return
-    v.unstable, v.solver = result.unstable, result.solver
-    if result.status == 'undecided': v.solver = f'{result.solver}: {result.reason}'
+def _search_verdict(pb, x, y, v, stage, result, seconds):
+    "A search's answer through the two gates"
+    v.spend(stage, seconds)
+    v.solver = pb.solver if stage == 'mip' else ''
+    if isinstance(result, str): v.solver = f'{v.solver or stage}: {result.splitlines()[0][:200]}'; return
+    v.unstable = result.unstable
+    if result.status == 'undecided': v.solver = f'{v.solver or stage}: {result.reason}'
     if result.status == 'certified' and result.lb > 0: v.certify(max(pb.eps, v.lb))
     if result.status == 'falsified': _falsify_checked(pb, v, result.witness.to(x).reshape(x.shape), x, y, [v])
 
-# %% ../nbs/12_certify.ipynb #b7e694a8
-def _mip_results(pb, x, y, todo, verdicts, workers):
-    "(point, result, seconds) as they come in; a worker that dies costs only the point that killed it"
-    jobs = {k: joblib.delayed(_mip_job)(k, pb, x[k:k+1], y[k:k+1], pb.timeout - verdicts[k].seconds) for k in todo}
+# %% ../nbs/12_certify.ipynb #101ce045
+def _searches(pb, x, y, todo, points, verdicts, workers):
+    "(point, answers) as they come in; a worker that dies costs only the point that killed it"
+    jobs = {k: joblib.delayed(_search)(k, pb, x[k:k+1], y[k:k+1], pb.timeout - verdicts[k].seconds, todo) for k in points}
+    lazily = get_active_backend()[0].supports_return_generator  # Ray's backend can't: its answers come at the end
     if workers == 1:
         for f, a, kw in jobs.values(): yield f(*a, **kw)
         return
@@ -175,11 +190,11 @@ def _mip_results(pb, x, y, todo, verdicts, workers):
     while jobs:
         batch = list(jobs)[:1] if alone else list(jobs)
         try:
-            for k, result, seconds in joblib.Parallel(workers, return_as='generator_unordered', batch_size=1, pre_dispatch='2*n_jobs')(jobs[k] for k in batch):
-                jobs.pop(k); yield k, result, seconds
+            for k, answers in joblib.Parallel(workers, return_as='generator_unordered' if lazily else 'list', batch_size=1, pre_dispatch='2*n_jobs')(jobs[k] for k in batch):
+                jobs.pop(k); yield k, answers
         except BrokenProcessPool as e:
             if not alone: warnings.warn('certify: a worker process died; the points that are left are solved one at a time')
-            if alone: jobs.pop(batch[0]); yield batch[0], f'worker died: {type(e).__name__}', 0.
+            if alone: jobs.pop(batch[0]); yield batch[0], [(todo[0], f'worker died: {type(e).__name__}', 0.)]
             alone = True
 
 # %% ../nbs/12_certify.ipynb #83faa335
@@ -282,7 +297,7 @@ def _reload(pb, x, y, names, records):
     records.reused = sum(v is not None for v in verdicts)
     return [v or Verdict() for v in verdicts], [k for k, v in enumerate(verdicts) if v is None]
 
-# %% ../nbs/12_certify.ipynb #d6b25f62
+# %% ../nbs/12_certify.ipynb #be49c38a
 def certify(
     model,                   # nn.Sequential of supported layers, or Lowered
     x:Tensor,                # images inside the box, [n, *input_shape]
@@ -293,7 +308,7 @@ def certify(
     timeout:float=120.,      # seconds a point, all stages
     workers:int|None=None,   # processes for the MIPs; None: one a CPU core; 1: none besides this
     out=None,                # folder for records, which later runs re-use; None: nothing is written
-    stages:tuple=stages,     # those to run, of clean, region, attack, bound, mip
+    stages:tuple=stages,     # those to run, of clean, region, attack, bound, branch, mip
     solver:str='cbc',        # of the MIP: 'cbc' or 'highs'
     progress:bool=True,      # show a progress bar
 )->pd.DataFrame:             # one row a point, in order: index, status, stage, lb, ub, seconds, unstable, solver, witness
@@ -308,12 +323,12 @@ def certify(
     settings = dict(identity, **asked, n=len(x))
     with tqdm(total=len(x), initial=len(x) - len(new), disable=not progress, desc='certify', unit='point') as bar:
         try:
-            for k in _decide(pb, x, y, verdicts, new, todo_stages, joblib.cpu_count() if workers is None else workers, bar):
+            for k in _decide(pb, x, y, verdicts, new, todo_stages, joblib.effective_n_jobs(-1) if workers is None else workers, bar):
                 records.save(names[k], verdicts[k])
         except KeyboardInterrupt: raise CertifyInterrupted(_frame(verdicts, settings, records)) from None
     return _frame(verdicts, settings, records)
 
-# %% ../nbs/12_certify.ipynb #dddd23b4
+# %% ../nbs/12_certify.ipynb #22724fd4
 def _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
     "Run the stages over the new points; yields each point when nothing more will be done about it"
     counts = {}
@@ -325,19 +340,19 @@ def _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
         bar.update()
         return k
     is_open = lambda k: verdicts[k].status == 'undecided'
-    for stage in [s for s in todo_stages if s in _batched]:
-        todo = [k for k in new if is_open(k) and verdicts[k].seconds < pb.timeout]
+    for stage, decide in _batched:
+        todo = [k for k in new if stage in todo_stages and is_open(k) and verdicts[k].seconds < pb.timeout]
         for i in range(0, len(todo), n_batch):
             batch = todo[i:i + n_batch]
-            _run_batched(pb, stage, x[batch], y[batch], [verdicts[k] for k in batch])
+            _run_batched(pb, stage, decide, x[batch], y[batch], [verdicts[k] for k in batch])
             for k in batch:
                 if not is_open(k): yield done(k)
-    rest = [k for k in new if is_open(k)]
-    mip = [k for k in rest if 'mip' in todo_stages and verdicts[k].seconds < pb.timeout]
-    for k, result, seconds in _mip_results(pb, x, y, mip, verdicts, workers):
-        _mip_verdict(pb, x[k:k+1], y[k:k+1], verdicts[k], result, seconds)
+    rest, todo = [k for k in new if is_open(k)], [s for s in todo_stages if s in ('branch', 'mip')]
+    hard = [k for k in rest if todo and verdicts[k].seconds < pb.timeout]
+    for k, answers in _searches(pb, x, y, todo, hard, verdicts, workers):
+        for answer in answers: _search_verdict(pb, x[k:k+1], y[k:k+1], verdicts[k], *answer)
         yield done(k)
-    for k in {*rest} - {*mip}: yield done(k)
+    for k in {*rest} - {*hard}: yield done(k)
 
 # %% ../nbs/12_certify.ipynb #7c5a937c
 def _frozen(net):
@@ -345,9 +360,7 @@ def _frozen(net):
     free = lambda op: replace(op, **{f.name: getattr(op, f.name).detach() for f in fields(op) if isinstance(getattr(op, f.name), Tensor)})
     return replace(net, steps=tuple(replace(s, ops=tuple(map(free, s.ops)), bias=s.bias.detach()) if isinstance(s, Affine) else s for s in net.steps))
 
-# %% ../nbs/12_certify.ipynb #c15b82fe
-_mip_norms = (1, inf)  # the balls that solve_margin can describe
-
+# %% ../nbs/12_certify.ipynb #bc8c3bee
 def _problem(model, x, y, eps, p, box, timeout, solver, wanted):
     "The question, checked: bad input is an error before anything is computed"
     where = 'certify: expected'
@@ -369,16 +382,17 @@ def _problem(model, x, y, eps, p, box, timeout, solver, wanted):
     y = torch.as_tensor(y, device=x.device)
     if y.shape != x.shape[:1] or y.is_floating_point() or not ((0 <= y) & (y < net.n_classes)).all():
         raise ValueError(f'{where} {len(x)} whole labels from 0 to {net.n_classes - 1}, got {tuple(y.shape)} of {y.dtype}' + (f' from {y.min()} to {y.max()}' if y.numel() else ''))
-    order = [s for s in stages if s in wanted and not (s == 'mip' and p not in _mip_norms)]
+    order = [s for s in stages if s in wanted]
     return Problem(net, float(eps), float(p), box, float(timeout), solver), x, y.long(), order
 
-# %% ../nbs/12_certify.ipynb #8dd61a79
+# %% ../nbs/12_certify.ipynb #8c0c3b8e
 def stage_table(
     results:pd.DataFrame, # what `certify` gave
-)->pd.DataFrame:          # a row a stage: points certified, falsified, undecided; seconds in all
-    "Points and seconds by the stage that decided"
+)->pd.DataFrame:          # a row a stage: points that entered; certified, falsified, left undecided there; seconds on all that entered
+    "Points and seconds by stage"
     counts = results.groupby(['stage', 'status']).size().unstack(fill_value=0).reindex(columns=statuses, fill_value=0)
-    counts['seconds'] = results.groupby('stage').seconds.sum()
-    counts = counts.reindex([s for s in stages if s in counts.index])
+    counts = counts.reindex([s for s in stages if s in counts.index or any(s in spent for spent in results.spent)], fill_value=0)
+    counts.insert(0, 'points', [sum(s in spent for spent in results.spent) for s in counts.index])
+    counts['seconds'] = [sum(spent.get(s, 0.) for spent in results.spent) for s in counts.index]
     counts.columns.name = counts.index.name = None
     return counts

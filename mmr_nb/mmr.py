@@ -16,15 +16,17 @@ from .regions import check_input
 from .distances import dual, row_norms
 from .rows import Rows, weights, tol_tie
 
-# %% ../nbs/05_mmr.ipynb #dcaedb65
+# %% ../nbs/05_mmr.ipynb #a52657dd
 def nearest(
     d:Tensor, # distances, [b, N]; may be negative or infinite
     n:int,    # how many
 )->Tensor:    # bool, [b, N]; fewer where fewer are finite
     "The n smallest of each row; of equal ones (up to tol_tie, relatively) the first"
-    kth = d.kthvalue(min(n, d.shape[1]), 1, keepdim=True).values
+    finite = d < inf
+    if finite.sum(1).max() <= n: return finite
+    kth = d.kthvalue(n, 1, keepdim=True).values
     slack = torch.where(kth.isfinite(), kth.abs()*tol_tie[d.dtype], 0)
-    surely, tied = d < kth - slack, (d >= kth - slack) & (d <= kth + slack) & (d < inf)
+    surely, tied = d < kth - slack, (d >= kth - slack) & (d <= kth + slack) & finite
     return surely | tied & (tied.cumsum(1) <= n - surely.sum(1, keepdim=True))
 
 # %% ../nbs/05_mmr.ipynb #b0f651f7
@@ -42,7 +44,7 @@ def norm_gradient(
     if q == 2: return r/torch.where(N == 0, 1, N)
     return r.sign()*(size/torch.where(N == 0, 1, N))**(q - 1)
 
-# %% ../nbs/05_mmr.ipynb #c223d93e
+# %% ../nbs/05_mmr.ipynb #c6280037
 @dataclass(frozen=True)
 class Margin:
     "One norm's share in the regulariser"
@@ -57,7 +59,7 @@ def _region_term(R, margins, n_rb):
     ds, norms = R.scan([dual(m.p) for m in margins], n_rb, [m.gamma_rb for m in margins])
     value, g_f, g_norms = f.new_zeros(()), torch.zeros_like(f), []
     for m, d, N in zip(margins, ds, norms):
-        active, c = nearest(d, n_rb) & (d < m.gamma_rb), m.weight/(n_rb*b)
+        active, c = nearest(d.where(d < m.gamma_rb, inf), n_rb), m.weight/(n_rb*b)
         N = torch.where(active, N, 1)
         value += c*(1 - d[active]/m.gamma_rb).sum()
         g_f -= active*f.sign()/N*(c/m.gamma_rb)
@@ -69,18 +71,20 @@ def _decision_term(R, logits, y, margins, n_db):
     (b, K), rows_of = logits.shape, torch.arange(len(y), device=y.device)
     i, s = (torch.arange(K, device=y.device) != y[:, None]).nonzero(as_tuple=True)
     r, margin = R.rival_rows(i, y[i], s), logits[i, y[i]] - logits[i, s]
-    value, g_logits, G = logits.new_zeros(()), torch.zeros_like(logits), torch.zeros_like(r)
+    value, g_logits, scales = logits.new_zeros(()), torch.zeros_like(logits), []
     for m in margins:
         N, c = row_norms(r, dual(m.p)), m.weight/(n_db*b)
         d = torch.where(N == 0, margin.sign()*inf, margin/torch.where(N == 0, 1, N)).view(b, K-1)
-        active = (nearest(d, n_db) & (d < m.gamma_db) & (N.view(b, -1) > 0)).flatten()
+        active = (nearest(d.where(d < m.gamma_db, inf), n_db) & (N.view(b, -1) > 0)).flatten()
         N = torch.where(active, N, 1)
         value += c*(1 - d.flatten()[active]/m.gamma_db).sum()
         g = active/N*(-c/m.gamma_db)
         g_logits.index_put_((i, y[i]), g, accumulate=True).index_put_((i, s), -g, accumulate=True)
-        G[active] += (-g*margin/N)[active, None]*norm_gradient(r[active], dual(m.p))
-    used = (G != 0).any(1)
-    return value, g_logits, (i[used], y[i[used]], s[used], G[used])
+        scales.append(-g*margin/N)
+    used = torch.stack(scales).any(0).nonzero().flatten()
+    r = r[used]
+    G = sum(a[used, None]*norm_gradient(r, dual(m.p)) for a, m in zip(scales, margins))
+    return value, g_logits, (i[used], y[i[used]], s[used], G)
 
 # %% ../nbs/05_mmr.ipynb #ff6f20ac
 def _weight_gradients(R, margins, g_norms, decisions):
