@@ -85,12 +85,17 @@ def main():
     parser.add_argument('--repeats', type=int, default=3, help='runs of each batch of 100 points; the least time counts (the slope search runs once)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--no-growth', action='store_true', help='leave out growth with depth, width and radius')
+    parser.add_argument('--only', help='names of networks to measure, as "plain fc1,mmr_universal_mnist"; all if not given')
+    parser.add_argument('--methods', default=','.join(methods), help='of bounds')
+    parser.add_argument('--out', help='also write the JSON here; rows in it that are not measured anew stay')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     load = os.getloadavg()[0]
     data = load_data('mnist' if have('mnist') else 'mnist5k')
     nets = []
+    wanted = lambda name: not args.only or name in args.only.split(',')
     for make in (fc1, cnn):
+        if not wanted(f'plain {make.__name__}'): continue
         net = train(make(), data.x_train[:10000], data.y_train[:10000], args.epochs)
         nets.append((f'plain {make.__name__}', net, args.plain_points, {'inf': .02, '2': .1, '1': .3}))
     for spec in args.net:
@@ -98,22 +103,32 @@ def main():
         if not path: parser.error(f'--net expects NAME=PATH, got {spec!r}')
         nets.append((name, load_weights(path), args.points, {}))
     reference = Path(os.environ.get('MMR_MODELS', 'models'))/'mmr_universal_mnist.mat'
-    if reference.exists(): nets.append(('mmr_universal_mnist', load_weights(reference), args.points, {}))
+    if reference.exists() and wanted('mmr_universal_mnist'): nets.append(('mmr_universal_mnist', load_weights(reference), args.points, {}))
     rows, radii = [], []
     for name, net, n, smaller in nets:
         x, y = data.x_test[:n], data.y_test[:n]
         for norm, (p, eps) in norms.items():
             for e in sorted({eps, smaller.get(norm, eps)}):
-                rows += [measure(name, net, x, y, norm, e, m, 1 if m == 'alpha' else args.repeats) for m in methods]
+                rows += [measure(name, net, x, y, norm, e, m, 1 if m == 'alpha' else args.repeats) for m in args.methods.split(',')]
             m = min(n, 100)
             r, seconds = timed(lambda a, b: certified_radius(net, a, b, p), x[:m], y[:m], 1)
             radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(), ms_per_point=round(1e3*seconds/m, 3)))
             say(radii[-1])
-    out = dict(settings=dict(data=data.name, threads=args.threads, points=args.points, plain_points=args.plain_points, epochs=args.epochs, repeats=args.repeats,
-                             seed=0, torch=torch.__version__, python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count(),
-                             load_before=load, load_after=os.getloadavg()[0]),
-               rows=rows, radii=radii, growth=[] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
+    settings = dict(data=data.name, threads=args.threads, epochs=args.epochs, seed=0, torch=torch.__version__, python=platform.python_version(),
+                    machine=platform.machine(), cpus=os.cpu_count(), load_before=load, load_after=os.getloadavg()[0])
+    for r in rows + radii: r['repeats'] = args.repeats
+    old = json.loads(Path(args.out).read_text()) if args.out and Path(args.out).exists() else dict(rows=[], radii=[], growth=[])
+    out = dict(settings=settings, rows=merged(old['rows'], rows, 'net norm eps method'), radii=merged(old['radii'], radii, 'net norm method'),
+               growth=old['growth'] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
+    if args.out: Path(args.out).write_text(json.dumps(out, indent=1) + '\n')
     print(json.dumps(out, indent=1))
+
+
+def merged(old, new, key):
+    "Old rows in their places, replaced where there is a new one; then the others"
+    name = lambda r: tuple(r[k] for k in key.split())
+    fresh = {name(r): r for r in new}
+    return [fresh.pop(name(r), r) for r in old] + list(fresh.values())
 
 
 if __name__ == '__main__': main()

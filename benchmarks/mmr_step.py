@@ -71,12 +71,13 @@ def plain_port(model, x, y, p, gamma_rb, gamma_db, n_rb):
     return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/len(last.weight))/len(x)
 
 
-def milliseconds(step, times):
-    "Median over `times` runs after one that warms up"
-    out = []
+def milliseconds(*steps, times):
+    "Median of each over `times` runs, taken in turn after one that warms up"
+    out = [[] for _ in steps]
     for _ in range(times + 1):
-        start = time.perf_counter(); step(); out.append(1000*(time.perf_counter() - start))
-    return round(median(out[1:]), 1)
+        for step, seen in zip(steps, out): start = time.perf_counter(); step(); seen.append(1000*(time.perf_counter() - start))
+    medians = [round(median(seen[1:]), 1) for seen in out]
+    return medians if len(steps) > 1 else medians[0]
 
 
 class Peak:
@@ -98,7 +99,7 @@ def measure(name, weights, args):
     import torch
     from torch.nn.functional import cross_entropy
     from mmr_nb.mmr import mmr_loss
-    from mmr_nb.networks import lower
+    from mmr_nb.networks import load_weights, lower
     torch.set_num_threads(args.threads)
     model, images, labels = setting(name)
     x, y = images[:args.batch], labels[:args.batch]
@@ -106,18 +107,21 @@ def measure(name, weights, args):
     def step(loss, *a):
         model.zero_grad(); loss(*a).backward()
     with Peak() as peak:  # before the references, whose memory the process keeps
-        if weights == 'mmr-trained': train_a_little(model, images, labels, args.train_steps)
+        stored = dict(t.split('=', 1) for t in args.trained)
+        if weights == 'mmr-trained' and name in stored: model = load_weights(stored[name])
+        elif weights == 'mmr-trained': train_a_little(model, images, labels, args.train_steps*(4 if name == 'fc1' else 1))
         for p in norms:
             for share in SHARES:
-                ms = milliseconds(lambda: step(mmr_loss, model, x, y, p, GAMMA[p], GAMMA[p], int(share*n)), args.steps)
-                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=ms, scan_gflop=scan_gflop(model, x, p, int(share*n))))
+                asked = model, x, y, p, GAMMA[p], GAMMA[p], int(share*n)
+                if name == 'fc1': ms, port = milliseconds(lambda: step(mmr_loss, *asked), lambda: step(plain_port, *asked), times=5*args.steps)
+                else: ms, port = milliseconds(lambda: step(mmr_loss, *asked), times=args.steps), None
+                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=ms, plain_port_ms=port, scan_gflop=scan_gflop(model, x, p, int(share*n))))
                 print(rows[-1], file=sys.stderr, flush=True)
-    plain, few = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), args.steps), args.dense_batch
+    plain, few = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), times=args.steps), args.dense_batch
     for p in norms:
-        dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), 1)*len(x)/few
-        port = milliseconds(lambda: step(plain_port, model, x, y, p, GAMMA[p], GAMMA[p], int(.06*n)), args.steps) if name == 'fc1' else None
+        dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), times=1)*len(x)/few
         for r in rows:
-            if r['p'] == str(p): r.update(dense_ms=round(dense, 1), dense_batch=few, plain_port_ms=port, cross_entropy_ms=plain, peak_mb=peak.mb)
+            if r['p'] == str(p): r.update(dense_ms=round(dense, 1), dense_batch=few, cross_entropy_ms=plain, peak_mb=peak.mb)
     return rows
 
 
@@ -131,7 +135,7 @@ def growth(args):
         layers, c = [], 1
         for i in range(depth):
             layers += [nn.Conv2d(c, width, 3, stride=2 if i < 2 else 1, padding=1), nn.ReLU()]; c = width
-        model = init_weights(nn.Sequential(*layers, nn.Flatten(), nn.Linear(width*(side//4)**2, 10)))
+        model = init_weights(nn.Sequential(*layers, nn.Flatten(), nn.Linear(width*(side//2**min(depth, 2))**2, 10)))
         gen = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for m in model:
@@ -142,7 +146,7 @@ def growth(args):
         x, y = torch.rand(batch, 1, side, side, generator=gen), torch.randint(0, 10, (batch,), generator=gen)
         n = sum(lower(model, (1, side, side)).n_hidden)
         def step(): model.zero_grad(); mmr_loss(model, x, y, math.inf, .1, .1, int(.05*n)).backward()
-        return milliseconds(step, args.steps)
+        return milliseconds(step, times=args.steps)
     return dict(depth={k: ms(depth=k) for k in (1, 2, 3, 4)}, width={k: ms(width=k) for k in (8, 16, 32)},
                 batch={k: ms(batch=k) for k in (16, 32, 64, 128)}, side={k: ms(side=k) for k in (16, 28, 40)})
 
@@ -166,7 +170,7 @@ def gemm_rate(threads):
     import torch
     torch.set_num_threads(threads)
     A = torch.rand(1024, 1024)
-    return round(2*1024**3/milliseconds(lambda: A @ A, 9)/1e6, 1)
+    return round(2*1024**3/milliseconds(lambda: A @ A, times=9)/1e6, 1)
 
 
 def summarise(rows, rate):
@@ -177,7 +181,7 @@ def summarise(rows, rate):
         ms = sum(r['mmr_ms'] for r in here)/len(here)
         line = dict(network=key[0], weights=key[1], p=key[2], mmr_ms=round(ms, 1), dense_ms=here[0]['dense_ms'], times_faster=round(here[0]['dense_ms']/ms, 1),
                     limit_ms=round(1000*sum(r['scan_gflop'] for r in here)/len(here)/rate, 1), peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
-        if here[0]['plain_port_ms']: line['faster_than_port'] = round(here[0]['plain_port_ms']/ms, 2)
+        if here[0]['plain_port_ms']: line['faster_than_port'] = round(sum(r['plain_port_ms'] for r in here)/len(here)/ms, 2)
         out.append(line)
     return out
 
@@ -189,26 +193,38 @@ def main():
     a.add_argument('--steps', type=int, default=5, help='timed runs, of which the median counts')
     a.add_argument('--batch', type=int, default=128)
     a.add_argument('--dense-batch', type=int, default=16, help='batch of the dense reference, scaled up')
-    a.add_argument('--train-steps', type=int, default=150, help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights')
+    a.add_argument('--train-steps', type=int, default=150, help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights; fc1, whose steps are cheap, takes four times as many')
     a.add_argument('--threads', type=int, default=2)
+    a.add_argument('--trained', action='append', default=[], help='NETWORK=FILE: weights trained with MMR elsewhere, instead of --train-steps')
     a.add_argument('--no-growth', action='store_true')
-    a.add_argument('--out', help='also write the JSON here')
+    a.add_argument('--out', help='also write the JSON here; networks in it that are not asked for stay')
     a.add_argument('--one', nargs=2, help=argparse.SUPPRESS)
     args = a.parse_args()
     if args.one: return print(json.dumps(measure(*args.one, args)))
     import torch
-    rows, rate = [], gemm_rate(args.threads)
+    rate, kept, grown = gemm_rate(args.threads), [], None
+    if args.out and os.path.exists(args.out):
+        before = json.load(open(args.out))
+        kept, grown = [r for r in before['runs'] if r['network'] not in args.networks.split(',')], before['growth_ms']
+    rows = kept
     for name in args.networks.split(','):
         for weights in ('untrained', 'mmr-trained'):
             done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name, weights], stdout=subprocess.PIPE, text=True, check=True)
             rows += json.loads(done.stdout)
+            write(args, rows, rate, grown)
+    write(args, rows, rate, grown if args.no_growth else growth(args), show=True)
+
+
+def write(args, rows, rate, grown=None, show=False):
+    "The JSON of what is measured so far: to the file, and at the end to the terminal"
+    import torch
     result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
                   settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')}, gamma={str(k): v for k, v in GAMMA.items()},
-                  summary=summarise(rows, rate), runs=rows, growth_ms=None if args.no_growth else growth(args))
+                  summary=summarise(rows, rate), runs=rows, growth_ms=grown)
     text = json.dumps(result, indent=1)
     if args.out:
         with open(args.out, 'w') as f: f.write(text + '\n')
-    print(text)
+    if show: print(text)
 
 
 if __name__ == '__main__': main()

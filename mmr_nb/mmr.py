@@ -149,7 +149,7 @@ def _check(net, x, y, margins, n_rb, n_db):
     for m in margins:
         if not (m.p >= 1 and 0 < m.gamma_rb < inf and 0 < m.gamma_db < inf): raise ValueError(f'mmr_loss: expected p >= 1 and positive finite gammas, got {m}')
 
-# %% ../nbs/05_mmr.ipynb #32c5481a
+# %% ../nbs/05_mmr.ipynb #b90f6778
 def mmr_loss(
     model,              # nn.Sequential of supported layers (or Lowered)
     x:Tensor,           # inputs, [b, *input_shape]
@@ -159,12 +159,12 @@ def mmr_loss(
     gamma_db:float,     # $\gamma_D$, margin wanted from decision boundaries
     n_rb:int,           # $k_B$, number of nearest region boundaries; 0: the decision term alone (MMR-dD)
     n_db:int|None=None, # $k_D$, number of nearest decision boundaries; None: K (sum over s != y, divided by K)
-    memory:int=2**27,   # bytes to work in
+    memory:int=2**25,   # bytes to work in
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
     return _regulariser(model, x, y, [Margin(p, gamma_rb, gamma_db)], n_rb, n_db, memory)
 
-# %% ../nbs/05_mmr.ipynb #6fe998eb
+# %% ../nbs/05_mmr.ipynb #be21220c
 def mmr_universal_loss(
     model,              # nn.Sequential of supported layers (or Lowered)
     x:Tensor,           # inputs, [b, *input_shape]
@@ -175,7 +175,7 @@ def mmr_universal_loss(
     gamma_inf:float,    # margin wanted in l_inf
     n_rb:int,           # number of nearest region boundaries, for each norm
     n_db:int|None=None, # number of nearest decision boundaries; None: K - 1, as the paper
-    memory:int=2**27,   # bytes to work in
+    memory:int=2**25,   # bytes to work in
 )->Tensor:              # scalar, mean over the batch, lambdas included
     "MMR-Universal (Croce and Hein, ICLR 2020): l_1 and l_inf margins from one computation of the rows"
     margins = [Margin(1, gamma_1, gamma_1, lmbd_1), Margin(inf, gamma_inf, gamma_inf, lmbd_inf)]

@@ -83,13 +83,13 @@ def with_weights(
     steps = [dataclasses.replace(s, ops=tuple(map(put, s.ops))) if isinstance(s, Affine) else s for s in net.steps]
     return dataclasses.replace(net, steps=tuple(steps))
 
-# %% ../nbs/03a_rows.ipynb #d4f6f80c
+# %% ../nbs/03a_rows.ipynb #7c93ec52
 class Rows:
     "Rows of V for a batch, computed for the units asked for (section 2)"
     def __init__(self,
         net:Lowered,         # network as affine and ReLU steps
         zs:list,             # pre-activations of the hidden layers, [b, n_l] each
-        memory:int=2**27,    # bytes to work in
+        memory:int=2**25,    # bytes to work in
     ):
         chain(net)  # refuses what isn't a chain
         self.net, self.steps, self.zs, self.memory = net, net.affines, zs, memory
@@ -270,7 +270,7 @@ def scan(self:Rows,
             if known.shape[1] >= n: taus[i] = torch.minimum(taus[i], known.kthvalue(n, 1, keepdim=True).values)
     return [torch.cat(d, 1) for d in ds], [torch.cat(N, 1) for N in norms]
 
-# %% ../nbs/03a_rows.ipynb #35ef37ff
+# %% ../nbs/03a_rows.ipynb #56d4fbf5
 @patch
 def rival_rows(self:Rows,
     b:Tensor,  # numbers of inputs, [n]
@@ -291,7 +291,7 @@ def region_distances(
     model,             # nn.Sequential of supported layers, or Lowered
     x:Tensor,          # inputs, [b, *input_shape]; its dtype is the one computed in
     p:float=inf,       # norm of the perturbation, p >= 1
-    memory:int=2**27,  # bytes to work in
+    memory:int=2**25,  # bytes to work in
     n:int|None=None,   # how many nearest hidden units are wanted; others may come out as inf. None: all
 )->tuple:              # (to hidden units [b, sum n_l], to rival classes [b, K]); inf where there is no hyperplane
     "Distances to all hyperplanes of a region, for a whole test set (Lemmas 3.1 and 3.2)"
