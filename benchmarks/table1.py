@@ -22,8 +22,8 @@ from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
 SEARCH = (*CHEAP, 'branch', 'mip')
-FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all
-ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'bias_lr', 'spread', 'seconds', 'device', 'command')
+FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. No walks through regions on the rest: 2 s a point
+ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'bias_lr', 'spread', 'init', 'seconds', 'device', 'command')
 
 
 def say(*args): print(*args, file=sys.stderr, flush=True)
@@ -74,20 +74,20 @@ def by_pgd(net, x, y, eps):
     return torch.cat(batched(lambda a, b: (net(a).argmax(1) != b) | check_witness(net, a, b, into_ball(pgd(net, a, b, eps), a, eps), eps), x, y, 250))
 
 
-def by_stronger(net, x, y, eps, args):
+def by_stronger(net, x, y, eps, rounds, args):
     "Which points fall to restarts with the margin loss, walks through linear regions, and APGD where it is installed"
     if not len(x): return torch.zeros(0, dtype=torch.bool)
-    return falsify(net, x, y, eps, restarts=args.restarts, generator=torch.Generator().manual_seed(1), library=args.library).found
+    return falsify(net, x, y, eps, restarts=args.restarts, rounds=rounds, generator=torch.Generator().manual_seed(1), library=args.library).found
 
 
-def verdicts(net, x, y, eps, search, args):
+def verdicts(net, x, y, eps, search, rounds, args):
     "The cascade on all points, stronger attacks on open ones, searches on the first `search`: (table as `certify` gives it, its re-used points)"
     how = dict(timeout=args.timeout, workers=args.workers, out=args.records, solver=args.solver, progress=args.progress)
     run = lambda which, stages: certify(net, x[which], y[which], eps, stages=stages, **how)
     table = run(list(range(len(x))), CHEAP)
     reused, open_ = table.attrs['reused'], table.index[table.status == 'undecided'].tolist()
     start = time.perf_counter()
-    found = by_stronger(net, x[open_], y[open_], eps, args).tolist()
+    found = by_stronger(net, x[open_], y[open_], eps, rounds, args).tolist()
     each = (time.perf_counter() - start)/max(len(open_), 1)
     hard = [k for k, f in zip(open_, found) if not f and k < search]
     if hard:
@@ -111,11 +111,11 @@ def combined(table, pgd_broken):
     return table
 
 
-def robust_errors(table, m, search, eps, args):
+def robust_errors(table, m, search, eps, rounds, args):
     "Bounds on the robust error of the first m points"
     t = table[:m]
     wide = '' if search >= m else f' on the first {search} points only'
-    attacks = f'PGD-40, {args.restarts} starts with the margin loss, linear-region attack' + (f', {args.library}' if args.library else '')
+    attacks = f'PGD-40, {args.restarts} starts with the margin loss' + ', linear-region attack'*(rounds > 0) + (f', {args.library}' if args.library else '')
     protocol = f'first {m} test points; lb: {attacks} and witnesses of the searches; ub: regions, CROWN, then branch and bound and MIP ({args.solver}){wide}, {args.timeout:g} s a point'
     return dict(p='inf', eps=eps, points=m, lb=float((t.status == 'falsified').mean()), ub=float((t.status != 'certified').mean()), undecided=int((t.status == 'undecided').sum()),
                 seconds_a_point=dict(mean=round(t.seconds.mean(), 4), median=round(t.seconds.median(), 4), slowest=round(t.seconds.max(), 2)), protocol=protocol)
@@ -149,7 +149,8 @@ def asked(scheme, data, args):
     "What makes an evaluation what it is"
     points = min(args.points, len(data.x_test))
     search = args.search if args.search is not None else FEW.get(scheme, points)
-    return dict(points=points, search=min(search, points), eps=args.eps or data.eps[inf], timeout=args.timeout, solver=args.solver, restarts=args.restarts, library=args.library, seed=0)
+    return dict(points=points, search=min(search, points), eps=args.eps or data.eps[inf], timeout=args.timeout, solver=args.solver, restarts=args.restarts,
+                rounds=args.rounds if args.rounds is not None else 0 if scheme in FEW else 20, library=args.library, seed=0)
 
 
 def timed(seconds, what, f, *a):
@@ -164,11 +165,11 @@ def evaluate(net, data, s, args):
     x, y, eps, seconds, load = data.x_test[:s['points']], data.y_test[:s['points']], s['eps'], {}, os.getloadavg()[0]
     wrong = timed(seconds, 'test error', lambda: torch.cat(batched(lambda a, b: net(a).argmax(1) != b, data.x_test, data.y_test, 500)))
     broken = timed(seconds, 'PGD-40', by_pgd, net, x, y, eps)
-    table, reused = timed(seconds, 'cascade', verdicts, net, x, y, eps, s['search'], args)
+    table, reused = timed(seconds, 'cascade', verdicts, net, x, y, eps, s['search'], s['rounds'], args)
     table = combined(table, broken.tolist())
     dist, unit = timed(seconds, 'distances', distances, net, x), timed(seconds, 'units', units, net, x, y, eps)
     sizes = sorted({s['points'], s['search']} - {0}, reverse=True)
-    return dict(test_error=mean(wrong), test_points=len(wrong), pgd=mean(broken), robust=[robust_errors(table, m, s['search'], eps, args) for m in sizes],
+    return dict(test_error=mean(wrong), test_points=len(wrong), pgd=mean(broken), robust=[robust_errors(table, m, s['search'], eps, s['rounds'], args) for m in sizes],
                 statuses=''.join(v[0] for v in table.status), stages=by_stage(table), distances=dist, units=unit, seconds=seconds, reused=reused,
                 machine=dict(cores=os.cpu_count(), threads=args.threads, workers=args.workers, load_before=round(load, 1), machine=platform.machine(),
                              torch=torch.__version__, python=platform.python_version()))
@@ -176,7 +177,7 @@ def evaluate(net, data, s, args):
 
 def again(name, s):
     "The command that makes these numbers again, from the zoo"
-    flags = {k: s[k] for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts')}
+    flags = {k: s[k] for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts', 'rounds')}
     return shlex.join(['python', 'benchmarks/table1.py', '--net', name, *(f'--{k}={v}' for k, v in flags.items())])
 
 
@@ -235,6 +236,7 @@ def options():
     a.add_argument('--timeout', type=float, default=120., help='seconds a point, all stages of the cascade')
     a.add_argument('--solver', default='cbc', choices=('cbc', 'highs'))
     a.add_argument('--restarts', type=int, default=10, help='of PGD with the margin loss, on points that the cascade leaves open')
+    a.add_argument('--rounds', type=int, help='of walks through linear regions on those points (20; 0 for plain and at)')
     a.add_argument('--workers', type=int, default=2, help='processes that search')
     a.add_argument('--threads', type=int, default=1, help='of torch, in this process')
     a.add_argument('--out', default='results/table1', help='one JSON a network')

@@ -7,8 +7,8 @@ __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_nudg
            'tol_shrink', 'margin', 'check_witness', 'steepest', 'project', 'random_start', 'pgd', 'trace_rays',
            'ray_search', 'linear_region_attack', 'library_attack', 'into_ball', 'Falsified', 'falsify']
 
-# %% ../nbs/07_attacks.ipynb #651e3770
-import copy, importlib
+# %% ../nbs/07_attacks.ipynb #48021912
+import copy, importlib, time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -346,7 +346,7 @@ def _search_aims(net, fast, x, aim, y, p, box, limit):
     norm = _norms(w - x, p)
     return torch.where(norm.isnan(), inf, norm), w
 
-# %% ../nbs/07_attacks.ipynb #b3b285d2
+# %% ../nbs/07_attacks.ipynb #6658af33
 def linear_region_attack(
     model,                 # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,              # inputs in the box, [b, *input_shape]
@@ -357,6 +357,7 @@ def linear_region_attack(
     starts:Tensor|None=None, # where chains begin, [n, b, *input_shape], as PGD's ends; None: at x
     rivals:int=3,          # rival classes followed: those with the largest logits
     rounds:int=20,         # rays a chain
+    timeout:float=inf,     # seconds after which no round begins
     minimal:bool=True,     # look for the smallest norm; False: be content with any up to eps, and aim in float32
 )->tuple:                  # (norm [b], witness [b, *input_shape]) in float64: inf and NaN where none was found
     "Small adversarial perturbations by exact line search through linear regions (sections 2 and 3)"
@@ -371,7 +372,9 @@ def linear_region_attack(
         s = net(starts.flatten(0, 1))[1].scatter(1, y.repeat(len(starts))[:, None], -inf).topk(k, 1).indices.flatten()
         norm, witness = torch.where(clean, 0., inf).to(x), torch.where(_like(clean, x), x, torch.nan)
         chains, fast = _Chains(point, a, s, x.new_full((len(a),), inf), x.new_ones(len(a))), net if minimal else _fast(net, x)
+        end = time.perf_counter() + timeout
         for r in range(rounds):
+            if time.perf_counter() > end: break
             best = norm[chains.point]
             keep = best > (0 if minimal else min(eps, 1e300))
             if r >= patience and eps < inf: keep &= chains.norm <= (1 + 2/r)*eps
@@ -497,7 +500,7 @@ class Falsified:
     stage:list     # the stage that found it: 'clean', 'pgd', 'regions', 'library'; '' where none did
     def __iter__(self): return iter((self.found, self.witness))
 
-# %% ../nbs/07_attacks.ipynb #b79b7ed1
+# %% ../nbs/07_attacks.ipynb #d61ee44d
 def falsify(
     model,                 # nn.Sequential of supported layers, or Lowered in float64; comes back as it was
     x:Tensor,              # inputs in the box, [b, *input_shape]
@@ -508,6 +511,7 @@ def falsify(
     steps:int=40,          # of PGD
     restarts:int=1,        # of PGD
     rounds:int=20,         # of the linear-region attack; 0: leave it out
+    timeout:float=inf,     # seconds for that attack, each batch
     library:str|None=None, # a method of `library_attack` as last stage
     generator:torch.Generator|None=None, # of PGD's starts; None: a fresh one with seed 0
     batch:int=256,         # points at once
@@ -525,7 +529,7 @@ def falsify(
         def by_regions(i):
             centre = x[i].double()
             starts = torch.stack([centre, ends[i], random_start(centre, eps, p, box, generator)])
-            return linear_region_attack(net, centre, y[i], p, eps, box, starts, rounds=rounds, minimal=False)[1]
+            return linear_region_attack(net, centre, y[i], p, eps, box, starts, rounds=rounds, timeout=timeout, minimal=False)[1]
         stages = dict(clean=lambda i: x[i].double(), pgd=by_pgd)
         if rounds: stages['regions'] = by_regions
         if library: stages['library'] = lambda i: library_attack(model, x[i], y[i], eps, p, library, box)

@@ -109,7 +109,7 @@ def _exact_witnesses(pb, x, y, verdicts, c):
             if ok and n < v.ub: v.ub, v.witness = n, wi.cpu().numpy().copy()
             if ok and n <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wi[None], x, y, verdicts)
 
-# %% ../nbs/12_certify.ipynb #347abf72
+# %% ../nbs/12_certify.ipynb #8a0215cd
 def _falsify_checked(pb, v, witness, x, y, verdicts):
     "The second gate, for one point of a batch"
     k = next(k for k, other in enumerate(verdicts) if other is v)
@@ -117,8 +117,9 @@ def _falsify_checked(pb, v, witness, x, y, verdicts):
         v.falsify(witness[0], _norms(witness - x[k:k+1], pb.p).item())
 
 def _attack(pb, x, y, verdicts, rounds=0):
-    "PGD; with rounds also a walk over linear regions"
-    found, witness = falsify(pb.net, x.clone(), y, pb.eps, pb.p, box=pb.box, rounds=rounds)  # a copy: witnesses are checked against x itself
+    "PGD; with rounds also a walk over linear regions, for at most a quarter of the time"
+    x0, share = x.clone(), pb.timeout/4*len(x)  # a copy: witnesses are checked against x itself
+    found, witness = falsify(pb.net, x0, y, pb.eps, pb.p, box=pb.box, rounds=rounds, timeout=share)
     for k in found.nonzero().flatten().tolist(): _falsify_checked(pb, verdicts[k], witness[k:k+1].to(x), x, y, verdicts)
 
 def _bound(pb, x, y, verdicts):

@@ -77,7 +77,7 @@ class Plain:
         ce = F.cross_entropy(model(x), y)
         return ce, dict(ce=ce)
 
-# %% ../nbs/09_training.ipynb #c460284a
+# %% ../nbs/09_training.ipynb #a4b4f647
 def _n_hidden(model, x): return sum(lower(model, x.shape[1:], check=False).n_hidden)
 
 def _count(t, shares, n_hidden):
@@ -92,6 +92,9 @@ def _check_positive(scheme, *names):
 
 def _check_norm(scheme):
     if scheme.p not in (1, 2, inf): raise ValueError(f'{type(scheme).__name__}: expected p in (1, 2, inf), got {scheme.p}')
+
+def _check_every(scheme):
+    if not (isinstance(scheme.every, int) and scheme.every >= 1): raise ValueError(f'{type(scheme).__name__}: expected every, a whole number >= 1, got {scheme.every!r}')
 
 def _check_ramps(who, shares, warmup, none=False):
     "Shares of hidden units and the length of a ramp, or a ValueError"
@@ -109,11 +112,12 @@ class MMR:
     n_rb:tuple = (.1, .02)  # share of the hidden units that count, first and last; (0, 0): the decision term alone
     warmup:float = .1 # fraction of the run over which lambda rises from a tenth
     lr:float = 1e-3   # Adam's learning rate
+    every:int = 1     # the regulariser is computed on every so many-th image of a batch
     @property
     def name(self): return 'mmr' if any(self.n_rb) else 'mmr-dD'
     def __post_init__(self):
         _check_positive(self, 'lmbd', 'gamma_rb', 'gamma_db', 'lr'); _check_norm(self)
-        _check_ramps('MMR', self.n_rb, self.warmup, none=True)
+        _check_ramps('MMR', self.n_rb, self.warmup, none=True); _check_every(self)
     def at(self,
         t:float,        # fraction of the run that is over
         n_hidden:int,   # hidden units of the network
@@ -124,10 +128,10 @@ class MMR:
         "Mean cross-entropy plus lambda times the mean of kMMR"
         lmbd, n_rb = self.at(t, _n_hidden(model, x))
         ce = F.cross_entropy(model(x), y)
-        mmr = mmr_loss(model, x, y, self.p, self.gamma_rb, self.gamma_db, n_rb)
+        mmr = mmr_loss(model, x[::self.every], y[::self.every], self.p, self.gamma_rb, self.gamma_db, n_rb)
         return ce + lmbd*mmr, dict(ce=ce, mmr=mmr, lmbd=lmbd, n_rb=n_rb)
 
-# %% ../nbs/09_training.ipynb #1a85db60
+# %% ../nbs/09_training.ipynb #279b2003
 @dataclass(frozen=True)
 class Universal:
     "Cross-entropy plus the hinges of l_1 and of l_inf: `mmr-universal` (Croce and Hein, ICLR 2020)"
@@ -138,16 +142,17 @@ class Universal:
     n_rb:tuple = (.2, .05)  # share of the hidden units that count in each norm, first and last
     warmup:float = .1 # fraction of the run over which both lambdas rise from a tenth
     lr:float = 5e-4   # Adam's learning rate
+    every:int = 1     # the regulariser is computed on every so many-th image of a batch
     @property
     def name(self): return 'mmr-universal'
     def __post_init__(self):
         _check_positive(self, 'lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf', 'lr')
-        _check_ramps('Universal', self.n_rb, self.warmup)
+        _check_ramps('Universal', self.n_rb, self.warmup); _check_every(self)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy plus the ramp times the two weighted terms"
         ramp, n_rb = linear_ramp(t, .1, 1., self.warmup), _count(t, self.n_rb, _n_hidden(model, x))
         ce = F.cross_entropy(model(x), y)
-        mmr = mmr_universal_loss(model, x, y, self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf, n_rb)
+        mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf, n_rb)
         return ce + ramp*mmr, dict(ce=ce, mmr=mmr, lmbd=ramp, n_rb=n_rb)
 
 # %% ../nbs/09_training.ipynb #b85ad206
@@ -270,17 +275,18 @@ def spread_biases(
         first.bias.copy_(radius*norms*(1 - 2*(torch.arange(len(norms), device=norms.device) % 2)))
     return model
 
-# %% ../nbs/09_training.ipynb #70a04212
+# %% ../nbs/09_training.ipynb #34f805fb
 def shift_and_mirror(
     x:Tensor,   # images, [b, c, h, w]
     shift:int,  # largest shift, in pixels
     generator:torch.Generator, # on the CPU
+    mirror:bool=True, # mirror every second image, by chance
 )->Tensor:      # images of the same shape
     "Random crops of the zero-padded images, half of them mirrored (B.1, CIFAR-10)"
     b, c, h, w = x.shape
     dy, dx = torch.randint(0, 2*shift + 1, (2, b, 1), generator=generator)
     rows, cols = dy + torch.arange(h), dx + torch.arange(w)
-    cols = torch.where(torch.rand(b, 1, generator=generator) < .5, cols.flip(1), cols)
+    if mirror: cols = torch.where(torch.rand(b, 1, generator=generator) < .5, cols.flip(1), cols)
     image, channel = torch.arange(b)[:, None, None, None], torch.arange(c)[:, None, None]
     return F.pad(x, (shift,)*4)[image.to(x.device), channel.to(x.device), rows[:, None, :, None].to(x.device), cols[:, None, None, :].to(x.device)]
 
@@ -375,8 +381,8 @@ def _same_run(path, old, new):
 class TrainingStopped(RuntimeError):
     "A loss or gradient that is no number; the message says where, and which checkpoint is good"
 
-# %% ../nbs/09_training.ipynb #11fbfdcc
-_options = dict(schedule='drop', ema=0., bias_lr=1., augment=0, autocast=False, processes=1)
+# %% ../nbs/09_training.ipynb #fcfe67c3
+_options = dict(schedule='drop', ema=0., bias_lr=1., augment=0, mirror=True, autocast=False, processes=1)
 
 @dataclass
 class _Run:
@@ -438,7 +444,7 @@ def _add_up(model, numbers, share):
     for w, g in zip(model.parameters(), total[len(values):].split([g.numel() for g in grads])): w.grad = g.view_as(w).clone()
     return dict(zip(numbers, total[:len(values)].tolist()))
 
-# %% ../nbs/09_training.ipynb #0da71406
+# %% ../nbs/09_training.ipynb #f5bc63e5
 def _step(run, x, y, t, generator, share=1.):
     "One step of Adam; (objective, parts) before it. Weights stay as they were if the loss or a gradient is not finite"
     for group in run.opt.param_groups: group['lr'] = run.scheme.lr*schedules[run.options['schedule']](t)*group.get('factor', 1.)
@@ -460,12 +466,12 @@ def _noise(run, seed, epoch):
 def _epoch(run, x, y, epoch, epochs, batch_size, seed, bar):
     "One pass over the training images; means of the objective's parts, and the schedules' values at its end"
     order = torch.randperm(len(x), generator=run.generator).split(batch_size)
-    sums, noise, augment = {}, _noise(run, seed, epoch), run.options['augment']
+    sums, noise, options = {}, _noise(run, seed, epoch), run.options
     run.model.train()
     for i, batch in enumerate(order):
         b, share = _share(batch, run.rank, run.options['processes'])
         xb, yb = x[b.to(x.device)], y[b.to(x.device)]
-        if augment: xb = shift_and_mirror(xb, augment, noise)
+        if options['augment']: xb = shift_and_mirror(xb, options['augment'], noise, options['mirror'])
         try: numbers = _step(run, xb, yb, (epoch + i/len(order))/epochs, noise, share)
         except FloatingPointError as e: raise TrainingStopped(f'train: epoch {epoch + 1}, batch {i + 1} of {len(order)}: {e}', batch) from None
         if run.mean: _average(run, epoch*len(order) + i)
@@ -516,7 +522,7 @@ def _look(run, x, y, held, seed):
     if held: row.update(val_error=error_rate(run.model, *held), val_loss=_final_objective(run.scheme, run.model, *held, torch.Generator().manual_seed(seed)))
     return row
 
-# %% ../nbs/09_training.ipynb #9c51452f
+# %% ../nbs/09_training.ipynb #da693048
 def train(
     model:nn.Sequential,    # network; trained in place, ends with the last epoch's weights, in eval mode
     data:ImageData,         # only its training images are used
@@ -534,12 +540,13 @@ def train(
     ema:float=0.,           # decay of averaged weights, as .999; 0: none
     bias_lr:float=1.,       # factor on the learning rate of biases
     augment:int=0,          # largest shift of random crops, in pixels, mirroring included; 0: neither
+    mirror:bool=True,       # False: shifts without mirroring
     autocast:bool=False,    # bfloat16 for the plain forward pass
     about:dict|None=None,   # more for the cards, as the command
 )->pd.DataFrame:            # one row an epoch; .attrs: settings, best_epoch
     "Train with the paper's loop: Adam and the schedules of B.1"
     rank, processes, device = _team(device)
-    options = dict(schedule=schedule, ema=ema, bias_lr=bias_lr, augment=augment, autocast=autocast, processes=processes)
+    options = dict(schedule=schedule, ema=ema, bias_lr=bias_lr, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
     settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed), **_checked_options(options)}
     about = dict(about or {}, device=_device_words(device))
     out = None if out is None else Path(out)
