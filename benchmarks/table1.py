@@ -185,7 +185,7 @@ def training(card, old, args):
     "How the network was trained: its card, and what the command line adds"
     given = {k: v for k, v in dict(command=args.command, device=args.device).items() if v}
     t = {**old, **{k: card[k] for k in ABOUT if card.get(k) is not None}, **given}
-    if 'command' in t: t['command'] = re.sub(r'(--out)[ =]\S+', r'\1 RUN', t['command']).replace(' --resume', '')  # anybody's folder
+    if 'command' in t: t['command'] = re.sub(r'(--out)[ =]\S*/\S*', r'\1 RUN', t['command']).replace(' --resume', '')  # anybody's folder
     return t
 
 
