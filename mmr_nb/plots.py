@@ -236,8 +236,8 @@ def plot_balls(
     for centre, radius in zip(centres, radii): ax.fill(*ball_outline(centre, radius, p, plane).T, facecolor='none', edgecolor=color, lw=1)
     return ax
 
-# %% ../nbs/06_plots.ipynb #b30c8a20
-scheme_colors = {'plain': 'tab:orange', 'mmr': 'tab:blue', 'at': 'tab:green', 'mmr+at': 'tab:purple'} # the same in all figures
+# %% ../nbs/06_plots.ipynb #7184b11b
+scheme_colors = {'plain': 'tab:orange', 'mmr': 'tab:blue', 'at': 'tab:green', 'mmr+at': 'tab:purple', 'kw': 'tab:red', 'mmr-universal': 'tab:brown'} # the same in all figures
 
 def plot_distances(
     certificates:dict, # name -> RegionCertificate
