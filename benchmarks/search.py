@@ -11,24 +11,19 @@ from math import inf
 from pathlib import Path
 import torch
 from mmr_nb.attacks import pgd
-from mmr_nb.bounds import intermediate_bounds, margin_bounds
 from mmr_nb.cli import make_network, parse_settings
 from mmr_nb.data import load_data
 from mmr_nb.networks import save_weights
 from mmr_nb.training import _split, error_rate, paper_scheme, spread_biases, train
+from table1 import units
 
 
 def look(net, x, y, points, eps):
     "Validation error; PGD-40, CROWN and unstable units on the first points"
-    def certified(a, b):
-        layers = intermediate_bounds(net, a, eps, inf)
-        lb = margin_bounds(net, a, b, eps, inf, bounds=layers).scatter(1, b[:, None], inf).amin(1)
-        return ~(lb > 0), torch.stack([((l < 0) & (u > 0)).sum(1) for l, u in layers], 1)
     near, labels = x[:points], y[:points]
-    unproved, unstable = map(torch.cat, zip(*(certified(a, b) for a, b in zip(near.split(100), labels.split(100)))))
-    percent = lambda v: round(100*v, 2)
+    inside, percent = units(net, near, labels, eps), lambda v: round(100*v, 2)
     return dict(val_error=percent(error_rate(net, x, y)), pgd=percent(error_rate(net, pgd(net, near, labels, eps, inf), labels)),
-                unproved_by_crown=percent(unproved.double().mean().item()), unstable=[round(v, 1) for v in unstable.double().mean(0).tolist()])
+                unproved_by_crown=percent(inside['unproved_by_crown']), unstable=[round(v, 1) for v in inside['unstable']])
 
 
 def options():
