@@ -21,7 +21,7 @@ endif
 SEED ?= 0
 N ?= 2000
 
-.PHONY: help demo test test-slow soundness docs check check-site prepare lab clean
+.PHONY: help demo test test-slow soundness docs check check-site check-install prepare lab clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,7 @@ help:
 	@echo 'make prepare     before a commit: clean, export, re-run changed notebooks, README, test'
 	@echo 'make check       does what git tracks agree with the notebooks? (changes nothing)'
 	@echo 'make check-site  visit every page of _docs/ in headless Chromium'
+	@echo 'make check-install  does a wheel work in a fresh environment without the extra dev?'
 	@echo 'make lab         JupyterLab on nbs/'
 	@echo 'make clean       remove what was built; .venv stays'
 
@@ -76,6 +77,9 @@ check: $(DEV)
 
 check-site: $(DEV)
 	@$(BIN)/python tools/check_site.py
+
+check-install: $(DEV)
+	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_install.py
 
 prepare: $(DEV)
 	@$(BIN)/python tools/prepare.py

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn as nn
-from fastcore.script import Param, call_parse
+from fastcore.script import call_parse
 from tqdm import tqdm
 from . import __version__
 from .data import DataUnavailable, load_data
@@ -135,7 +135,6 @@ def mmr_train(
     set:str='',             # other hyperparameters of the scheme, as n_rb=0.5:0.2,warmup=0.3
     schedule:str='drop',    # of the learning rate: drop (the paper's), cosine or onecycle
     ema:float=0,            # decay of averaged weights, as 0.999; 0: none
-    bias_lr:float=1,        # factor on the learning rate of biases
     augment:int=None,       # random shifts by up to so many pixels, for cifar10 mirroring too; 0: neither; the paper's if not given: 2 for cifar10
     init:str=None,          # network to start from: name in the zoo or file; random weights if not given
     spread:float=0,         # distance of the first layer's hyperplanes from the black image at the start; 0: as the paper
@@ -155,10 +154,10 @@ def mmr_train(
         images = load_data(data)
         model = make_network(network, images, seed, init)
         if spread: spread_biases(model, spread, p)
-        options = dict(schedule=schedule, ema=ema, bias_lr=bias_lr, augment=(2 if data == 'cifar10' else 0) if augment is None else augment, mirror=data == 'cifar10', autocast=autocast)
+        options = dict(schedule=schedule, ema=ema, augment=(2 if data == 'cifar10' else 0) if augment is None else augment, mirror=data == 'cifar10', autocast=autocast)
         watch = tensorboard_callback(tensorboard) if tensorboard else None
         history = train(model, images, chosen, epochs, batch_size=batch, val=val, seed=seed, device=device, out=out, resume=resume, callback=watch,
-                        about=dict(command=_command('mmr_train'), spread=spread, init=_origin(model, init)), **options)
+                        about=dict(command=_command('mmr_train')), start=dict(spread=spread, init=_origin(model, init)), **options)
         if int(os.environ.get('RANK', 0)): return  # under `accelerate launch` the first process speaks
         row = history.iloc[-1]
         best = load_weights(Path(out)/'best.safetensors')

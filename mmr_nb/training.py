@@ -382,7 +382,7 @@ class TrainingStopped(RuntimeError):
     "A loss or gradient that is no number; the message says where, and which checkpoint is good"
 
 # %% ../nbs/09_training.ipynb #fcfe67c3
-_options = dict(schedule='drop', ema=0., bias_lr=1., augment=0, mirror=True, autocast=False, processes=1)
+_options = dict(schedule='drop', ema=0., bias_lr=1., augment=0, mirror=True, autocast=False, processes=1, init=None, spread=0.)
 
 @dataclass
 class _Run:
@@ -542,12 +542,13 @@ def train(
     augment:int=0,          # largest shift of random crops, in pixels, mirroring included; 0: neither
     mirror:bool=True,       # False: shifts without mirroring
     autocast:bool=False,    # bfloat16 for the plain forward pass
+    start:dict|None=None,   # where the first weights come from, as dict(init='FILE', spread=.2): for the cards, and compared before a run is resumed
     about:dict|None=None,   # more for the cards, as the command
 )->pd.DataFrame:            # one row an epoch; .attrs: settings, best_epoch
     "Train with the paper's loop: Adam and the schedules of B.1"
     rank, processes, device = _team(device)
     options = dict(schedule=schedule, ema=ema, bias_lr=bias_lr, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
-    settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed), **_checked_options(options)}
+    settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed), **_checked_options(options), **(start or {})}
     about = dict(about or {}, device=_device_words(device))
     out = None if out is None else Path(out)
     (x, y), held = _split(data, val, seed)
