@@ -2,7 +2,7 @@
 
     python benchmarks/search.py --name at-then-mmr --network cnn --scheme mmr+at --init mnist-cnn-linf-at --set every=8 --epochs 6
 
-A tenth of the training images is held back (the same tenth for every run, as in `mmr_train`). After every --look epochs:
+A tenth of the training images is held back (the same tenth for every run of a seed, as in `mmr_train`). After every --look epochs:
 error on all of it; on its first --points images PGD-40, the share that CROWN alone leaves unproved and the mean number
 of unstable units, by layer. No test image is read. A run that is cut keeps what it had.
 """
@@ -32,7 +32,7 @@ def options():
     a.add_argument('--network', default='cnn'); a.add_argument('--scheme', default='mmr+at'); a.add_argument('--epochs', type=int, default=6)
     a.add_argument('--init', help='network to start from: name in the zoo or file')
     a.add_argument('--set', default='', help='hyperparameters, as for mmr_train')
-    a.add_argument('--schedule', default='cosine'); a.add_argument('--ema', type=float, default=0.); a.add_argument('--bias_lr', type=float, default=1.)
+    a.add_argument('--schedule', default='cosine'); a.add_argument('--ema', type=float, default=0.)
     a.add_argument('--augment', type=int, default=0); a.add_argument('--spread', type=float, default=0.)
     a.add_argument('--batch', type=int, default=128); a.add_argument('--seed', type=int, default=0)
     a.add_argument('--look', type=int, default=1, help='measure every so many epochs'); a.add_argument('--points', type=int, default=1000)
@@ -43,13 +43,16 @@ def options():
 
 def main():
     o = options()
+    file = Path(o.out)/f'{o.name}.json'
+    if file.exists(): sys.exit(f'search: {file.name} is there already: choose another --name')
+    if o.init and o.spread: sys.exit('search: expected --init or --spread, got both: spread biases would replace those of the network')
     torch.set_num_threads(o.threads)
     data = load_data('mnist')
-    x, y = _split(data, .1, 0)[1]
+    x, y = _split(data, .1, o.seed)[1]
     scheme = paper_scheme(o.scheme, 'mnist', o.network, inf, **parse_settings(o.set))
     net = make_network(o.network, data, o.seed, o.init)
     if o.spread: spread_biases(net, o.spread, inf)
-    file, start = Path(o.out)/f'{o.name}.json', time.perf_counter()
+    start = time.perf_counter()
     command = shlex.join(['python', 'benchmarks/search.py', *sys.argv[1:]])
     run = dict(name=o.name, command=command, scheme=str(scheme), epochs=o.epochs, points=o.points, eps=o.eps, threads=o.threads, rows=[])
     def note(epoch, **more):
@@ -59,7 +62,7 @@ def main():
         print(json.dumps(run['rows'][-1]), flush=True)
     if o.init: note(0)
     short = lambda row: {k: float(f'{row[k]:.4g}') for k in ('ce', 'mmr', 'robust_ce') if k in row}
-    train(net, data, scheme, o.epochs, o.batch, val=.1, seed=o.seed, schedule=o.schedule, ema=o.ema, bias_lr=o.bias_lr, augment=o.augment, mirror=False, progress=False,
+    train(net, data, scheme, o.epochs, o.batch, val=.1, seed=o.seed, schedule=o.schedule, ema=o.ema, augment=o.augment, mirror=False, progress=False,
           callback=lambda row: note(row['epoch'], **short(row)) if row['epoch'] % o.look == 0 or row['epoch'] == o.epochs else None)
     if o.weights: save_weights(net, Path(o.weights)/f'{o.name}.safetensors', data.input_shape)
 

@@ -22,8 +22,8 @@ from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
 SEARCH = (*CHEAP, 'branch', 'mip')
-FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. No walks through regions on the rest: 2 s a point
-ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'bias_lr', 'spread', 'init', 'seconds', 'device', 'command')
+FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. Nor are there walks through regions beyond the cascade's: 2 s a point
+ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'augment', 'spread', 'init', 'seconds', 'device', 'command')
 
 
 def say(*args): print(*args, file=sys.stderr, flush=True)
@@ -56,7 +56,7 @@ def parts(name, card):
     expected = model_name(card.get('data'), network, p, s.get('name'))
     if name != expected: raise ValueError(f'{name}: by its card this network is {expected}')
     made = dict(fc1=fc1, fc10=fc10, cnn=cnn).get(network)
-    if made is None or json.loads(json.dumps(describe(made(tuple(card['input_shape']))))) != card['layers']: raise ValueError(f'{name}: the architecture is not {network}')
+    if made is None or json.loads(json.dumps(describe(made(tuple(card['input_shape']), card['layers'][-1][1]['out_features'])))) != card['layers']: raise ValueError(f'{name}: the architecture is not {network}')
     return data, network, scheme
 
 
@@ -71,7 +71,7 @@ def history(run):
 
 def by_pgd(net, x, y, eps):
     "Which points PGD-40 as in the paper breaks, misclassified ones included"
-    return torch.cat(batched(lambda a, b: (net(a).argmax(1) != b) | check_witness(net, a, b, into_ball(pgd(net, a, b, eps), a, eps), eps), x, y, 250))
+    return torch.cat(batched(lambda a, b: check_witness(net, a, b, a, eps) | check_witness(net, a, b, into_ball(pgd(net, a, b, eps), a, eps), eps), x, y, 250))
 
 
 def by_stronger(net, x, y, eps, rounds, args):
@@ -115,7 +115,7 @@ def robust_errors(table, m, search, eps, rounds, args):
     "Bounds on the robust error of the first m points"
     t = table[:m]
     wide = '' if search >= m else f' on the first {search} points only'
-    attacks = f'PGD-40, {args.restarts} starts with the margin loss' + ', linear-region attack'*(rounds > 0) + (f', {args.library}' if args.library else '')
+    attacks = f'PGD-40, the attacks of the cascade (linear regions included), {args.restarts} starts with the margin loss' + ', longer walks through linear regions'*(rounds > 0) + (f', {args.library}' if args.library else '')
     protocol = f'first {m} test points; lb: {attacks} and witnesses of the searches; ub: regions, CROWN, then branch and bound and MIP ({args.solver}){wide}, {args.timeout:g} s a point'
     return dict(p='inf', eps=eps, points=m, lb=float((t.status == 'falsified').mean()), ub=float((t.status != 'certified').mean()), undecided=int((t.status == 'undecided').sum()),
                 seconds_a_point=dict(mean=round(t.seconds.mean(), 4), median=round(t.seconds.median(), 4), slowest=round(t.seconds.max(), 2)), protocol=protocol)

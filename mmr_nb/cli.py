@@ -117,7 +117,7 @@ def _command(name):
 
 def _origin(model, init):
     "For the card: which network a run started from"
-    return init and dict(network=Path(init).name, **{k: model.card[k] for k in ('scheme', 'epochs', 'seconds', 'sha256') if k in model.card})
+    return init and dict(network=Path(init).name, **{k: model.card[k] for k in ('scheme', 'epochs', 'seconds', 'sha256', 'init') if k in model.card})
 
 @call_parse
 def mmr_train(
@@ -150,9 +150,11 @@ def mmr_train(
         if not out: raise ValueError('expected a folder to write to, as --out runs/first')
         p = parse_norm(norm)
         changes = {**{k: v for k, v in dict(lmbd=lmbd, gamma_rb=gamma, gamma_db=gamma, eps=eps, lr=lr).items() if v is not None}, **parse_settings(set)}
+        if own := [k for k in ('scheme', 'data', 'network', 'p') if k in changes]: raise ValueError(f'expected hyperparameters in --set, got {", ".join(own)}: give --scheme, --data, --network or --norm')
         chosen = paper_scheme(scheme, data, network, p, **changes)
         images = load_data(data)
         model = make_network(network, images, seed, init)
+        if spread and init: raise ValueError('expected --init or --spread, got both: spread biases would replace those of the network')
         if spread: spread_biases(model, spread, p)
         options = dict(schedule=schedule, ema=ema, augment=(2 if data == 'cifar10' else 0) if augment is None else augment, mirror=data == 'cifar10', autocast=autocast)
         watch = tensorboard_callback(tensorboard) if tensorboard else None
@@ -181,7 +183,7 @@ def write_results(
 @call_parse
 def mmr_certify(
     model:str=None,         # name of a network of the zoo, or file: .safetensors with its card, .pt or .pth state dict, the authors' .mat (required)
-    data:str='mnist5k',     # data set whose test images are meant: mnist5k, digits, mnist, fmnist, gts, cifar10
+    data:str=None,          # data set whose test images are meant: mnist5k, digits, mnist, fmnist, gts, cifar10; the one on the network's card if not given
     eps:float=None,         # radius; the paper's for this data set and norm if not given
     norm:str='inf',         # norm of the perturbation: inf, 2 or 1
     points:str='0:100',     # test images: 0:1000, 7, or all
@@ -194,6 +196,7 @@ def mmr_certify(
     with one_line_errors('mmr_certify'):
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model runs/first/best.safetensors')
         p, net = parse_norm(norm), load_network(model)
+        data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
         images = load_data(data)
         which = parse_points(points, len(images.x_test))
         if eps is None and p not in images.eps: raise ValueError(f'{data} has no radius for norm {norm}: give --eps')
@@ -239,10 +242,11 @@ def demo_measure(
     x, y = data.x_test, data.y_test
     parts = [region_certificate(model, xb, inf) for xb in x.split(chunk)]
     lb, exact = torch.cat([c.lb for c in parts]), torch.cat([c.exact for c in parts])
-    with torch.no_grad(): right = model(x).argmax(1) == y
+    proved = certify(model, x, y, eps, stages=('clean', 'region'), progress=False)
+    right = torch.tensor([stage != 'clean' for stage in proved.stage])
     attacked = falsify(model, x, y, eps, rounds=rounds).found.double().mean().item()
     return dict(points=len(x), test_error=1 - right.double().mean().item(), attack_robust_error_lb=attacked,
-                region_robust_error_ub=1 - (right & (lb >= eps)).double().mean().item(), certified_radius=(lb*right).mean().item(),
+                region_robust_error_ub=proved.attrs['robust_error_ub'], certified_radius=(lb*right).mean().item(),
                 guaranteed_optimum=exact.double().mean().item(), radii=[round(v, 5) for v in (lb*right).tolist()])
 
 def demo_mip(
@@ -392,7 +396,7 @@ def mmr_demo(
     network:str='fc1',          # the paper's FC1 (1024 hidden units) or its CNN: fc1 or cnn
     data:str='mnist5k',         # data set: mnist5k (comes along), mnist, digits, ...
     points:int=100,             # test images that the MIP decides
-    timeout:float=None,         # seconds a point may take; 5 for fc1, 3 for cnn if not given
+    timeout:float=None,         # seconds a point may take; 5 for fc1, 6 for cnn if not given
     epochs:int=None,            # of each training run; tuned for mnist5k if not given
     workers:int=None,           # processes for the MIPs; one a CPU core if not given
     seed:int=0,                 # of weights and order

@@ -131,7 +131,7 @@ def _regulariser(model, x, y, margins, n_rb, n_db, memory):
             R = Rows(net, [z.detach() for z in zs], memory)
             none = logits.new_zeros(()), logits.new_zeros(len(x), sum(sizes)), [logits.new_zeros(len(x), sum(sizes))]*len(margins)
             rb, g_zs, g_norms = _region_term(R, margins, n_rb) if n_rb else none
-            db, g_logits, decisions = _decision_term(R, logits.detach(), y, margins, n_db or K)
+            db, g_logits, decisions = _decision_term(R, logits.detach(), y, margins, K if n_db is None else n_db) if n_db != 0 else (none[0], torch.zeros_like(logits), (y[:0],)*4)
         if not (torch.is_grad_enabled() and logits.requires_grad): return rb + db
         g_weights = _weight_gradients(R, margins, g_norms, decisions)
         return _Known.apply(rb + db, (*g_zs.split(sizes, 1), g_logits, *g_weights), *zs, logits, *weights(net))
@@ -145,7 +145,7 @@ def _check(net, x, y, margins, n_rb, n_db):
     if len(y) == 0: raise ValueError('mmr_loss: expected at least one input, got none')
     if not (0 <= y.min() and y.max() < net.n_classes): raise ValueError(f'mmr_loss: expected labels 0 to {net.n_classes-1}, got {y.min().item()} to {y.max().item()}')
     if not 0 <= n_rb <= sum(net.n_hidden) or n_rb != int(n_rb): raise ValueError(f'mmr_loss: expected n_rb from 0 to {sum(net.n_hidden)}, the number of hidden units, got {n_rb}')
-    if n_db is not None and not 1 <= n_db <= net.n_classes: raise ValueError(f'mmr_loss: expected n_db from 1 to {net.n_classes}, got {n_db}')
+    if n_db is not None and not 0 <= n_db <= net.n_classes: raise ValueError(f'mmr_loss: expected n_db from 0 to {net.n_classes}, got {n_db}')
     for m in margins:
         if not (m.p >= 1 and 0 < m.gamma_rb < inf and 0 < m.gamma_db < inf): raise ValueError(f'mmr_loss: expected p >= 1 and positive finite gammas, got {m}')
 
@@ -158,7 +158,7 @@ def mmr_loss(
     gamma_rb:float,     # $\gamma_B$, margin wanted from region boundaries, in units of the input
     gamma_db:float,     # $\gamma_D$, margin wanted from decision boundaries
     n_rb:int,           # $k_B$, number of nearest region boundaries; 0: the decision term alone (MMR-dD)
-    n_db:int|None=None, # $k_D$, number of nearest decision boundaries; None: K (sum over s != y, divided by K)
+    n_db:int|None=None, # $k_D$, number of nearest decision boundaries; None: K (sum over s != y, divided by K); 0: the region term alone
     memory:int=2**25,   # bytes to work in
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"

@@ -94,7 +94,9 @@ def _check_norm(scheme):
     if scheme.p not in (1, 2, inf): raise ValueError(f'{type(scheme).__name__}: expected p in (1, 2, inf), got {scheme.p}')
 
 def _check_every(scheme):
-    if not (isinstance(scheme.every, int) and scheme.every >= 1): raise ValueError(f'{type(scheme).__name__}: expected every, a whole number >= 1, got {scheme.every!r}')
+    for name in ('every', 'every_db', 'n_db'):
+        n = getattr(scheme, name, None)
+        if not (isinstance(n, int) and n >= 1 or n is None and name != 'every'): raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
 
 def _check_ramps(who, shares, warmup, none=False):
     "Shares of hidden units and the length of a ramp, or a ValueError"
@@ -113,6 +115,8 @@ class MMR:
     warmup:float = .1 # fraction of the run over which lambda rises from a tenth
     lr:float = 1e-3   # Adam's learning rate
     every:int = 1     # the regulariser is computed on every so many-th image of a batch
+    every_db:int|None = None # its decision term, which is cheaper, on every so many-th; None: as `every`
+    n_db:int|None = None     # k_D, nearest decision boundaries that count; None: all, as the paper
     @property
     def name(self): return 'mmr' if any(self.n_rb) else 'mmr-dD'
     def __post_init__(self):
@@ -128,7 +132,8 @@ class MMR:
         "Mean cross-entropy plus lambda times the mean of kMMR"
         lmbd, n_rb = self.at(t, _n_hidden(model, x))
         ce = F.cross_entropy(model(x), y)
-        mmr = mmr_loss(model, x[::self.every], y[::self.every], self.p, self.gamma_rb, self.gamma_db, n_rb)
+        term = lambda every, n_rb, n_db=self.n_db: mmr_loss(model, x[::every], y[::every], self.p, self.gamma_rb, self.gamma_db, n_rb, n_db)
+        mmr = term(self.every, n_rb) if self.every_db is None or not n_rb else term(self.every, n_rb, n_db=0) + term(self.every_db, 0)
         return ce + lmbd*mmr, dict(ce=ce, mmr=mmr, lmbd=lmbd, n_rb=n_rb)
 
 # %% ../nbs/09_training.ipynb #279b2003
@@ -382,7 +387,7 @@ class TrainingStopped(RuntimeError):
     "A loss or gradient that is no number; the message says where, and which checkpoint is good"
 
 # %% ../nbs/09_training.ipynb #fcfe67c3
-_options = dict(schedule='drop', ema=0., bias_lr=1., augment=0, mirror=True, autocast=False, processes=1, init=None, spread=0.)
+_options = dict(schedule='drop', ema=0., augment=0, mirror=True, autocast=False, processes=1, init=None, spread=0.)
 
 @dataclass
 class _Run:
@@ -395,11 +400,6 @@ class _Run:
     device:torch.device
     rank:int = 0               # number of this process
     mean:dict|None = None      # averaged weights
-
-def _adam(model, lr, bias_lr):
-    "Adam; biases may have a rate of their own"
-    if bias_lr == 1: return torch.optim.Adam(model.parameters(), lr=lr)
-    return torch.optim.Adam([dict(params=[w], factor=bias_lr if n.endswith('bias') else 1.) for n, w in model.named_parameters()], lr=lr)
 
 def _weights(model): return {k: v.detach().clone() for k, v in model.state_dict().items()}
 
@@ -423,6 +423,8 @@ def _average(run, steps):
 # %% ../nbs/09_training.ipynb #7a9964a4
 def _team(device):
     "(number of this process, how many there are, its device); more than one under `accelerate launch`"
+    try: torch.empty(0, device=device)
+    except (RuntimeError, AssertionError): raise ValueError(f'train: expected a device that this machine has, such as cpu or cuda, got {device!r}') from None
     if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0, 1, torch.device(device)
     try: from accelerate import PartialState
     except ImportError: raise ValueError("train: several processes were started, which need accelerate: pip install 'mmr_nb[accelerate]'") from None
@@ -447,7 +449,7 @@ def _add_up(model, numbers, share):
 # %% ../nbs/09_training.ipynb #f5bc63e5
 def _step(run, x, y, t, generator, share=1.):
     "One step of Adam; (objective, parts) before it. Weights stay as they were if the loss or a gradient is not finite"
-    for group in run.opt.param_groups: group['lr'] = run.scheme.lr*schedules[run.options['schedule']](t)*group.get('factor', 1.)
+    for group in run.opt.param_groups: group['lr'] = run.scheme.lr*schedules[run.options['schedule']](t)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.options['autocast']): loss, parts = run.scheme.loss(run.model, x, y, t, generator)
     numbers = dict(loss=loss.item(), **{k: v.item() if isinstance(v, Tensor) else v for k, v in parts.items()})
     run.opt.zero_grad(set_to_none=True); loss.backward()
@@ -526,7 +528,7 @@ def _look(run, x, y, held, seed):
 def train(
     model:nn.Sequential,    # network; trained in place, ends with the last epoch's weights, in eval mode
     data:ImageData,         # only its training images are used
-    scheme,                 # Plain, MMR, Universal, KW, Adversarial, or any object with `name`, `lr` and `loss`
+    scheme,                 # Plain, MMR, Universal, KW, Adversarial, or any dataclass with `name`, `lr` and `loss`
     epochs:int,             # passes over the training images
     batch_size:int=128,     # images a step, all processes together
     val:float=.1,           # share of the training images held back for validation; 0: none
@@ -538,7 +540,6 @@ def train(
     callback=None,          # called with each epoch's row of the history, by the first process
     schedule:str='drop',    # of the learning rate: 'drop' (the paper's), 'cosine' or 'onecycle'
     ema:float=0.,           # decay of averaged weights, as .999; 0: none
-    bias_lr:float=1.,       # factor on the learning rate of biases
     augment:int=0,          # largest shift of random crops, in pixels, mirroring included; 0: neither
     mirror:bool=True,       # False: shifts without mirroring
     autocast:bool=False,    # bfloat16 for the plain forward pass
@@ -547,7 +548,7 @@ def train(
 )->pd.DataFrame:            # one row an epoch; .attrs: settings, best_epoch
     "Train with the paper's loop: Adam and the schedules of B.1"
     rank, processes, device = _team(device)
-    options = dict(schedule=schedule, ema=ema, bias_lr=bias_lr, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
+    options = dict(schedule=schedule, ema=ema, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
     settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed), **_checked_options(options), **(start or {})}
     about = dict(about or {}, device=_device_words(device))
     out = None if out is None else Path(out)
@@ -555,7 +556,7 @@ def train(
     model.to(device)
     x, y = x.to(device), y.to(device)
     if held: held = tuple(h.to(device) for h in held)
-    run = _Run(scheme, model, _adam(model, scheme.lr, bias_lr), torch.Generator().manual_seed(seed), options, device, rank, _weights(model) if ema else None)
+    run = _Run(scheme, model, torch.optim.Adam(model.parameters(), lr=scheme.lr), torch.Generator().manual_seed(seed), options, device, rank, _weights(model) if ema else None)
     rows, best = [], _weights(model)
     if out is not None:
         file = _claim(out, resume)
@@ -590,7 +591,7 @@ def train(
 def _settings(model, data, scheme, epochs, batch_size, val, seed):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
     if not isinstance(model, nn.Sequential): raise ValueError(f'train: expected an nn.Sequential to train, got {type(model).__name__}')
-    if not hasattr(scheme, 'loss'): raise ValueError(f'train: expected a scheme such as Plain() or MMR(...), got {scheme!r}')
+    if not (hasattr(scheme, 'loss') and is_dataclass(scheme)): raise ValueError(f'train: expected a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`, got {scheme!r}')
     for name, v in dict(epochs=epochs, batch_size=batch_size).items():
         if not (isinstance(v, int) and v >= 1): raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
@@ -603,7 +604,6 @@ def _checked_options(options):
     "The options, or an error that says what was expected"
     if options['schedule'] not in schedules: raise ValueError(f'train: expected a schedule among {", ".join(schedules)}, got {options["schedule"]!r}')
     if not 0 <= options['ema'] < 1: raise ValueError(f'train: expected ema, a decay, in [0, 1), got {options["ema"]}')
-    if not 0 < options['bias_lr'] < inf: raise ValueError(f'train: expected bias_lr > 0 and finite, got {options["bias_lr"]}')
     if not (isinstance(options['augment'], int) and options['augment'] >= 0): raise ValueError(f'train: expected augment, pixels, to be a whole number >= 0, got {options["augment"]!r}')
     return options
 
@@ -619,6 +619,8 @@ def _claim(out, resume):
     except OSError as e: raise ValueError(f'train: cannot write to the folder {out.name}: {e.strerror}') from None
     file = out/'checkpoint.safetensors'
     if file.exists() and not resume: raise ValueError(f'train: the folder {out.name} holds a run already: go on with it (--resume, resume=True) or choose another')
+    kept = [name for name in ('best.safetensors', 'last.safetensors', 'history.csv') if (out/name).exists()]
+    if kept and not file.exists(): raise ValueError(f'train: the folder {out.name} holds {", ".join(kept)} of a run without its checkpoint: choose another')
     return file
 
 def _explain(e, out, rows, x, y):
