@@ -25,7 +25,7 @@ commands = [
     ['python', '-c', code],
     ['mmr_train', '--data', 'digits', '--network', 'fc1', '--scheme', 'mmr', '--epochs', '1', '--out', 'run'],
     ['mmr_certify', '--model', 'run/best.safetensors', '--data', 'digits', '--points', '0:20', '--eps', '0.01', '--timeout', '5', '--workers', '1', '--out', 'certified'],
-    ['mmr_certify', '--model', 'mnist-cnn-linf-mmr+at', '--points', '0:5', '--workers', '1'],
+    ['mmr_certify', '--model', 'mnist-cnn-linf-mmr+at', '--data', 'mnist5k', '--points', '0:5', '--workers', '1'],
     ['mmr_demo', '--data', 'digits', '--epochs', '1', '--points', '4', '--timeout', '1', '--workers', '1'],
     ['python', '-m', f'{lib}.soundness', '--n', '4', '--workers', '1'],
 ]
