@@ -133,7 +133,8 @@ class MMR:
         lmbd, n_rb = self.at(t, _n_hidden(model, x))
         ce = F.cross_entropy(model(x), y)
         term = lambda every, n_rb, n_db=self.n_db: mmr_loss(model, x[::every], y[::every], self.p, self.gamma_rb, self.gamma_db, n_rb, n_db)
-        mmr = term(self.every, n_rb) if self.every_db is None or not n_rb else term(self.every, n_rb, n_db=0) + term(self.every_db, 0)
+        db = self.every_db or self.every
+        mmr = term(db, n_rb) if db == self.every or not n_rb else term(self.every, n_rb, n_db=0) + term(db, 0)
         return ce + lmbd*mmr, dict(ce=ce, mmr=mmr, lmbd=lmbd, n_rb=n_rb)
 
 # %% ../nbs/09_training.ipynb #279b2003

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import notebooks, root, tracked
+from common import copy_tracked, notebooks, root
 
 homes = ('/home/', '/root/', '/tmp/', '/work/', '/Users/', '/mnt/', '/content/', '/opt/', '/var/folders/', 'C:\\Users\\')
 path_re = re.compile(r'(?<![\w.:/~-])(?:' + '|'.join(map(re.escape, [*homes, str(root)])) + ')')
@@ -31,10 +31,7 @@ def drift():
     wrong = []
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp).resolve()
-        files = [f for f in tracked() if (root/f).is_file()]
-        for f in files:
-            (tmp/f).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root/f, tmp/f)
+        files = copy_tracked(tmp)
         for cmd in ('nbdev_clean', 'nbdev_export'):
             if not run([cmd], tmp): return [f'{cmd} failed']
             now = {p.relative_to(tmp).as_posix() for p in tmp.rglob('*') if p.is_file()}

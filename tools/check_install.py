@@ -5,18 +5,17 @@ package data or networks that the wheel lacks. The three commands run there on t
 """
 import importlib.metadata
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from common import fail, root, settings, tracked
+from common import copy_tracked, fail, settings
 
 lib = settings()['lib_path']
 code = f'''
 import importlib, pkgutil, {lib}
-from {lib}.zoo import list_models, load_model
+from {lib}.zoo import load_model
 assert "site-packages" in {lib}.__file__, {lib}.__file__
 for m in pkgutil.iter_modules({lib}.__path__): importlib.import_module("{lib}." + m.name)
 load_model("mnist-cnn-linf-mmr+at")
@@ -31,15 +30,6 @@ commands = [
 ]
 
 
-def sources(folder):
-    "What git tracks, copied, so that the build leaves nothing in the checkout"
-    for f in tracked():
-        if (root/f).is_file():
-            (folder/f).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root/f, folder/f)
-    return folder
-
-
 def main():
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp).resolve()
@@ -51,9 +41,10 @@ def main():
             if out.returncode: fail(f'{" ".join(command)} ended with {out.returncode} in a fresh environment:\n{out.stdout}')
             return out.stdout
         (tmp/'away').mkdir()
+        copy_tracked(tmp/'sources')  # so that the build leaves nothing in the checkout
         subprocess.run([sys.executable, '-m', 'venv', tmp/'venv'], check=True)
         pip = ['python', '-m', 'pip', '--disable-pip-version-check', '--no-input']
-        run([*pip, 'install', '--quiet', *os.environ.get('PIP_ARGS', '').split(), str(sources(tmp/'sources'))])
+        run([*pip, 'install', '--quiet', *os.environ.get('PIP_ARGS', '').split(), str(tmp/'sources')])
         installed = dict(line.split('==', 1) for line in run([*pip, 'list', '--format', 'freeze']).split())
         other = [f'{name} {v}' for name, v in installed.items() if v != version_here(name)]
         for command in commands: run(command)

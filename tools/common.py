@@ -1,6 +1,7 @@
 """What the tools share: the project's settings, its notebooks, and links that hold outside nbs/."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import traceback
@@ -28,6 +29,15 @@ def tracked(*patterns):
     out = subprocess.run(['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', *patterns],
                          cwd=root, check=True, capture_output=True, text=True).stdout
     return [f for f in dict.fromkeys(out.split('\0')) if f and (root/f).exists()]
+
+
+def copy_tracked(folder):
+    "What git tracks, copied into a folder; the files as paths from the root"
+    files = [f for f in tracked() if (root/f).is_file()]
+    for f in files:
+        (folder/f).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root/f, folder/f)
+    return files
 
 
 link_re = re.compile(r'(!?\[[^\]]*\]\(|\b(?:src|href)=")([^)\s"]+)(\)|"|\s)')
