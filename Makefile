@@ -1,15 +1,18 @@
 # mmr_nb: what a reader or a contributor runs. Needs Python 3.10+, make and a package index; each target sets up .venv
 # itself when it has to. `make` alone lists the targets.
 #   another Python:  make demo PYTHON=python3.12
+#   newest versions: make demo LOCK=  (instead of the tested ones in constraints.txt)
 #   pip's options:   make demo PIP_ARGS="--index-url ..."     (such as a CPU-only build of PyTorch)
 
 PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
-PIP = $(BIN)/python -m pip install --disable-pip-version-check --no-input $(PIP_ARGS)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --no-input $(addprefix -c ,$(LOCK)) $(PIP_ARGS)
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
-SETUP := settings.ini setup.py pyproject.toml
+LOCK := constraints.txt
+SETUP := settings.ini setup.py pyproject.toml $(LOCK)
+HELD := torch==2.14.1 torchvision==0.29.1
 
 # a checkout that was moved or copied together with its .venv is set up anew
 ifneq ($(wildcard .venv/.where),)
@@ -21,7 +24,7 @@ endif
 SEED ?= 0
 N ?= 2000
 
-.PHONY: help demo test test-slow soundness docs check check-site check-install prepare lab clean
+.PHONY: help demo test test-slow soundness docs check check-site check-install check-newest lock prepare lab clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +37,8 @@ help:
 	@echo 'make check       does what git tracks agree with the notebooks? (changes nothing)'
 	@echo 'make check-site  visit every page of _docs/ in headless Chromium'
 	@echo 'make check-install  does a wheel work in a fresh environment without the extra dev?'
+	@echo 'make check-newest  does it work with the newest version of everything? (STRICT=1: fail if not)'
+	@echo 'make lock        renew constraints.txt, the tested versions'
 	@echo 'make lab         JupyterLab on nbs/'
 	@echo 'make clean       remove what was built; .venv stays'
 
@@ -80,6 +85,14 @@ check-site: $(DEV)
 
 check-install: $(DEV)
 	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_install.py
+
+check-newest: $(DEV)
+	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_newest.py $(if $(STRICT),--strict)
+
+# needs no environment but uv, so that a lock that no longer installs can be renewed
+lock: | .venv/.made
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python tools/lock.py $(HELD)
 
 prepare: $(DEV)
 	@$(BIN)/python tools/prepare.py
