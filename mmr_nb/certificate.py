@@ -41,7 +41,7 @@ def _unit_rows(
 )->Tensor:                # their rows of V, [n, d]
     "Gradients of single hidden units in the input, pulled back (section 2)"
     rows, first = pattern[0].new_empty(len(i), prod(net.input_shape), dtype=net.dtype), 0
-    for layer, n in enumerate(net.n_hidden):
+    for layer, n in enumerate(net.widths):
         here = ((j >= first) & (j < first + n)).nonzero()[:, 0]
         h = F.one_hot(j[here] - first, n).to(rows)[:, None]
         if len(here): rows[here] = pull_back(net, [a[i[here]] for a in pattern], layer, h)[:, 0]
@@ -129,7 +129,7 @@ def region_certificate(
     check_box(x, box, 'region_certificate')
     with torch.no_grad():
         net = lower_checked(model, x, 'region_certificate')
-        numbers = 8*sum(net.n_hidden) + 64*8*prod(net.input_shape)
+        numbers = 8*sum(net.widths) + 64*8*prod(net.input_shape)
         chunks = x.to(net.device, torch.float64).split(max(1, memory//2//(8*numbers)))
         results = [_certify_chunk(net, chunk, p, box, memory//4) for chunk in chunks]
     return RegionCertificate(*(torch.cat(field).to(x.device) for field in zip(*results)))

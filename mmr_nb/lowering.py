@@ -168,7 +168,7 @@ def run_back(ops, h):
     for op in reversed(ops): h = op.transpose(h)
     return h
 
-# %% ../nbs/41_lowering.ipynb #f8c10571
+# %% ../nbs/41_lowering.ipynb #fb49bce1
 @dataclass(frozen=True)
 class Affine:
     "An affine map: linear operations applied in order, then a bias"
@@ -195,10 +195,12 @@ class Relu:
     slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape]
     def __call__(self, z):
         if not isinstance(self.slope, Tensor): return F.relu(z) if self.slope == 0 else F.leaky_relu(z, self.slope)
-        return torch.where(z > 0, z, self.slope*z)
+        return torch.where(z > 0, z, self.slope.reshape(z.shape[1:])*z)
     @property
     def carried(self): # bool [n], True where a coordinate is no hidden unit; None: all are units
         return (self.slope == 1).flatten() if isinstance(self.slope, Tensor) and (self.slope == 1).any() else None
+    @property
+    def is_plain(self): return not isinstance(self.slope, Tensor) and self.slope == 0  # zero where it is off, everywhere
     @property
     def n_units(self): return math.prod(self.out_shape) - (0 if self.carried is None else int(self.carried.sum()))
     def leak(self, like): # slopes below zero, [n] or a number without dimensions, in the type of a tensor
@@ -242,7 +244,7 @@ class Lowered:
             x = s(x)
         return zs, x
 
-# %% ../nbs/41_lowering.ipynb #253251bb
+# %% ../nbs/41_lowering.ipynb #87a251c9
 @dataclass
 class _Recording:
     "What a forward pass computes"
@@ -250,6 +252,7 @@ class _Recording:
     parameters:dict # {node: name of a parameter or buffer}
     constants:dict  # {node: tensor that the module holds as a plain attribute}
     x:object        # the node of the input
+    storage:dict    # {node: what its tensor is stored in}, to see through operations that work in place
     memory:dict = field(default_factory=dict)  # what depends on shapes alone, kept between calls
 
 _batch = 2  # inputs in the recording
@@ -281,7 +284,7 @@ def _refuse_hooks(module):
 class LoweringError(ValueError):
     "A network that cannot be rewritten into affine maps and ReLUs"
 
-# %% ../nbs/41_lowering.ipynb #a624f54a
+# %% ../nbs/41_lowering.ipynb #fe367f63
 def _like(module, shape):
     "A batch of zeros as the module takes them"
     first = next((t for t in _named_tensors(module).values() if t.is_floating_point()), torch.empty(0))
@@ -310,7 +313,10 @@ def _record(module, shape):
     nodes = list(traced.graph.nodes)
     x, *holders = [n for n in nodes if n.op == 'placeholder']
     constants = {n: getattr(traced, n.target) for n in nodes if n.op == 'get_attr'}
-    return _Recording(nodes, dict(zip(holders, names)), constants, x)
+    stored = lambda v: v.untyped_storage()._cdata if isinstance(v, Tensor) else None
+    storage = {n: stored(n.meta.get('val')) for n in nodes}
+    for n in nodes: n.meta.clear()
+    return _Recording(nodes, dict(zip(holders, names)), constants, x, storage)
 
 def _why(module, shape, e):
     "In words why a forward pass could not be recorded"
@@ -397,7 +403,7 @@ def _fold(ops, op):
         return (*head, Select(torch.where(op.index < 0, -1, a.index[op.index.clamp(min=0)]), a.in_shape, op.out_shape))
     return (*ops, op)
 
-# %% ../nbs/41_lowering.ipynb #acded8f0
+# %% ../nbs/41_lowering.ipynb #77d65f3e
 _moves = {'view', 'reshape', '_unsafe_view', 'flatten', 'unflatten', 'permute', 'transpose', 't', 'numpy_T', 'movedim', 'moveaxis', 'swapaxes',
           'squeeze', 'unsqueeze', 'slice', 'select', 'narrow', 'split', 'split_with_sizes', 'chunk', 'unbind', 'expand', 'expand_as', 'repeat', 'tile',
           'repeat_interleave', 'flip', 'roll', 'rot90', 'index_select', 'index', 'gather', 'take_along_dim', 'pixel_shuffle', 'pixel_unshuffle',
@@ -409,6 +415,7 @@ class _Reader:
     "Values of a recording's nodes, by name of operation"
     def __init__(self, recording, tensors, dtype):
         self.r, self.dtype, self.tensors, self.node = recording, dtype, tensors, None
+        self.order = recording.memory.setdefault('order', {n: i for i, n in enumerate(recording.nodes)})
     def number(self, t): # a tensor or number of the network, in the type that we compute in
         if isinstance(t, Tensor): return t.to(self.dtype) if t.is_floating_point() else t
         return torch.tensor(t, dtype=self.dtype, device=self.device)
@@ -887,7 +894,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #f6d0dcaa
+# %% ../nbs/41_lowering.ipynb #a8039b19
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -912,11 +919,21 @@ def _call(L, node, env):
     if name == 'getitem': return args[0][args[1]]
     if not hasattr(node.target, '_schema'): L.refuse(f'the operation {name}')
     a = _bound(node.target, args, kwargs)
+    if node.target._schema.is_mutable: return _in_place(L, node, a, env, name)
     if name in _unchanged: return _passed(L, a, args[0], name)
     if name in _readers: return _readers[name](L, a)
     if name not in _moves or any(map(_contains_expr, args[1:])): L.refuse(f'the operation {name}')
     out = _moved(L, a, args[0], lambda t: node.target(t, *args[1:], **kwargs))
     return out if node.target._schema.returns[0].type.kind() == 'ListType' else out[0]
+
+def _in_place(L, node, a, env, name):
+    "An operation that overwrites its first argument: whoever reads that later reads the result"
+    if name[-1] != '_' or name[:-1] not in _readers or not isinstance(node.args[0], torch.fx.Node): L.refuse(f'the operation {name}')
+    value, old, place = _readers[name[:-1]](L, a), env[node.args[0]], L.r.storage[node.args[0]]
+    for n in [n for n in env if n is node.args[0] or L.r.storage[n] == place is not None]:
+        if env[n] is old: env[n] = value
+        elif any(L.order[u] > L.order[node] for u in n.users): L.refuse(f'{name}, which overwrites a tensor of which a view is read later,')
+    return value
 
 def _passed(L, a, e, name):
     "Operations that leave values as they are"

@@ -96,7 +96,7 @@ def _weight_gradients(R, margins, g_norms, decisions):
         for t, g in zip(total, torch.autograd.grad(scalar, leaves, allow_unused=True)):
             if g is not None: t += g
         live._cache.clear()
-    qs, by_layer = [dual(m.p) for m in margins], [g.split(R.net.n_hidden, 1) for g in g_norms]
+    qs, by_layer = [dual(m.p) for m in margins], [g.split(R.net.widths, 1) for g in g_norms]
     for l in range(len(R.zs)):
         gs = [g[l] for g in by_layer]
         if l == 0:
@@ -124,10 +124,10 @@ class _Known(torch.autograd.Function):
 def _regulariser(model, x, y, margins, n_rb, n_db, memory):
     "kMMR for several norms, mean over the batch"
     with torch.autocast(x.device.type, enabled=False):
-        net = lower(model, x.shape[1:], check=False)
+        net = lower(model, x.shape[1:], check=False, training=True)
         _check(net, x, y, margins, n_rb, n_db)
         zs, logits = net(x.to(net.dtype))
-        K, sizes = net.n_classes, net.n_hidden
+        K, sizes = net.n_classes, net.widths
         with torch.no_grad():
             R = Rows(net, [z.detach() for z in zs], memory)
             none = logits.new_zeros(()), logits.new_zeros(len(x), sum(sizes)), [logits.new_zeros(len(x), sum(sizes))]*len(margins)
@@ -180,5 +180,5 @@ def mmr_universal_loss(
 )->Tensor:              # scalar, mean over the batch, lambdas included
     "MMR-Universal (Croce and Hein, ICLR 2020): l_1 and l_inf margins from one computation of the rows"
     margins = [Margin(1, gamma_1, gamma_1, lmbd_1), Margin(inf, gamma_inf, gamma_inf, lmbd_inf)]
-    K = lower(model, x.shape[1:], check=False).n_classes
+    K = lower(model, x.shape[1:], check=False, training=True).n_classes
     return _regulariser(model, x, y, margins, n_rb, K - 1 if n_db is None else n_db, memory)

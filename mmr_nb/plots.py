@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
-from .networks import Affine, Dense, Lowered, lower
+from .lowering import Affine, Dense, Lowered, lower
 from .regions import chain, check_input, linear_region
 
 # %% ../nbs/06_plots.ipynb #3158d0b6
@@ -98,7 +98,7 @@ def region_polygons(
 @torch.no_grad()
 def _maps(net, polygons, memory=2**27):
     "Yields polygons, a chunk at a time, with the affine maps at their centres"
-    step = max(1, memory//(64*(sum(net.n_hidden) + net.n_classes)))
+    step = max(1, memory//(64*(sum(net.widths) + net.n_classes)))
     for i in range(0, len(polygons), step):
         centres = torch.tensor(np.stack([p.mean(0) for p in polygons[i:i + step]]), device=net.device)
         yield polygons[i:i + step], linear_region(net, centres)

@@ -11,19 +11,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from .ball import exact_arithmetic
-from .networks import Affine, Relu, Lowered, lower_checked
+from .lowering import Affine, Relu, Lowered
+from .networks import lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
 def activation_pattern(
-    zs:list[Tensor], # pre-activations of the hidden layers, [b, n_l] each
-)->list[Tensor]:     # bool, [b, n_l] each: True where the unit is on
+    zs:list[Tensor],         # pre-activations of the hidden layers, [b, n_l] each
+    net:Lowered|None=None,   # network they are of; coordinates that it carries along count as on
+)->list[Tensor]:             # bool, [b, n_l] each: True where the unit is on
     "Which hidden units are on, $f^{(l)}_i(x)>0$ (section 2)"
-    return [z > 0 for z in zs]
+    carried = [None]*len(zs) if net is None else [r.carried for r in net.relus]
+    return [z > 0 if c is None else (z > 0) | c for z, c in zip(zs, carried)]
 
 # %% ../nbs/02_regions.ipynb #063fec4d
 def _slopes(pattern, relu, like):
     "Diagonal of Sigma: 1 where a unit is on, the ReLU's slope where it is off, [b, n_l]"
-    return torch.where(pattern, like.new_ones(()), like.new_tensor(relu.slope))
+    return torch.where(pattern, like.new_ones(()), relu.leak(like))
 
 def chain(
     net:Lowered, # network as affine and ReLU steps
@@ -69,16 +72,19 @@ class LinearRegion:
 
 @exact_arithmetic
 def linear_region(
-    model,          # nn.Sequential of supported layers, or Lowered
+    model,          # nn.Module of supported operations, or Lowered
     x:Tensor,       # inputs, [b, *input_shape]; its dtype is the one computed in
 )->LinearRegion:    # of each input
     "The affine maps a network follows around each input (Definition 2.1)"
     check_input(x, 'linear_region')
     net = lower_checked(model, x, 'linear_region', x.dtype)
     zs, logits = net(x)
-    pattern = activation_pattern(zs)
+    pattern = activation_pattern(zs, net)
     Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
     offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
+    for k, relu in enumerate(net.relus):  # what is carried along is no unit: no gradient, no half-space
+        if relu.carried is None: continue
+        Vs[k], offsets[k] = Vs[k].masked_fill(relu.carried[:, None], 0), offsets[k].masked_fill(relu.carried, 0)
     return LinearRegion(pattern, Vs, offsets)
 
 # %% ../nbs/02_regions.ipynb #620801a8
