@@ -12,7 +12,7 @@ from math import inf, prod
 import torch, torch.nn.functional as F
 from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_norm
-from .networks import Lowered, lower_checked
+from .lowering import Lowered, lower_checked
 from .regions import activation_pattern, pull_back, check_input
 from .distances import dual, projection, nearest_in_box
 from .rows import region_distances

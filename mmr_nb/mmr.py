@@ -12,7 +12,7 @@ from math import inf
 import torch
 from torch import Tensor
 from .ball import read_norm
-from .networks import Lowered, lower
+from .lowering import Lowered, lower
 from .regions import check_input
 from .distances import dual, row_norms
 from .rows import Rows, weights, tol_tie

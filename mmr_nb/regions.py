@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from .ball import exact_arithmetic
-from .lowering import Affine, Relu, Lowered
-from .networks import lower_checked
+from .lowering import Affine, Relu, Lowered, lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
 def activation_pattern(
