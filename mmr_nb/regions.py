@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from .ball import exact_arithmetic
 from .lowering import Affine, Relu, Lowered, lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
@@ -69,7 +68,6 @@ class LinearRegion:
     V:list        # [b, n_l, d] each; the last [b, K, d]
     a:list        # [b, n_l] each; the last [b, K]
 
-@exact_arithmetic
 def linear_region(
     model,          # nn.Module of supported operations, or Lowered
     x:Tensor,       # inputs, [b, *input_shape]; its dtype is the one computed in
@@ -77,10 +75,11 @@ def linear_region(
     "The affine maps a network follows around each input (Definition 2.1)"
     check_input(x, 'linear_region')
     net = lower_checked(model, x, 'linear_region', x.dtype)
-    zs, logits = net(x)
-    pattern = activation_pattern(zs, net)
-    Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
-    offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
+    with torch.autocast(x.device.type, enabled=False):
+        zs, logits = net(x)
+        pattern = activation_pattern(zs, net)
+        Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
+        offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
     for k, relu in enumerate(net.relus):  # what is carried along is no unit: no gradient, no half-space
         if relu.carried is None: continue
         Vs[k], offsets[k] = Vs[k].masked_fill(relu.carried[:, None], 0), offsets[k].masked_fill(relu.carried, 0)
