@@ -17,7 +17,7 @@ from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_eps, read_norm
-from .networks import Lowered, Affine, Relu, lower
+from .lowering import Lowered, Affine, Relu, lower
 from .regions import activation_pattern, check_input, pull_back
 from .distances import box_distances, projection, row_norms
 
@@ -98,8 +98,7 @@ def _dtype(model):
 
 def _converted(net, dtype):
     "A Lowered in another type, without gradients"
-    to = lambda o: replace(o, **{k: v.detach().to(dtype) for k, v in vars(o).items() if isinstance(v, Tensor)})
-    return replace(net, steps=tuple(replace(to(s), ops=tuple(map(to, s.ops))) if isinstance(s, Affine) else s for s in net.steps))
+    return net.map(lambda t: t.detach().to(dtype))
 
 def _fast(net, x):
     "A float32 copy, for looking; the network itself where float32 overflows"
@@ -224,10 +223,10 @@ def _pgd_run(f, x, y, todo, best, least, eps, p, steps, box, generator, loss, st
         z = project(z + 2*eps/steps*steepest(g.nan_to_num(0, 0, 0), p, z, box), x[todo], eps, p, box)
 
 # %% ../nbs/07_attacks.ipynb #61ca8d3e
-def _add_knots(ray, t, z):
+def _add_knots(relu, ray, t, z):
     "Insert a knot wherever a unit changes sign between two neighbours of one ray"
     sign = z.sign()
-    change = (sign[1:]*sign[:-1] < 0) & (ray[1:] == ray[:-1])[:, None]
+    change = relu.is_unit((sign[1:]*sign[:-1] < 0) & (ray[1:] == ray[:-1])[:, None])
     i, unit = change.nonzero(as_tuple=True)
     part = z[i, unit]/(z[i, unit] - z[i+1, unit])
     new = z[i] + part[:, None]*(z[i+1] - z[i])
@@ -252,7 +251,7 @@ def trace_rays(
         if not isinstance(step, (Affine, Relu)) or tuple(step.inputs) != (i,):
             raise ValueError(f'trace_rays: expected affine and ReLU steps, each reading the one before, got {type(step).__name__} reading {step.inputs}')
         if isinstance(step, Relu):
-            ray, t, z = _add_knots(ray, t, v.flatten(1))
+            ray, t, z = _add_knots(step, ray, t, v.flatten(1))
             v = z.unflatten(1, step.out_shape)
         v = step(v)
     return ray, t, v
@@ -275,7 +274,7 @@ def ray_search(
 
 def _search_rays(net, x, u, y, t_max):
     "`ray_search` in the network's type, as many rays at once as memory allows, judging by the knots of the last ones"
-    found, start, n, widest = [t_max[:0]], 0, 4, max([*net.n_hidden, net.n_classes, x[0].numel() if len(x) else 1])
+    found, start, n, widest = [t_max[:0]], 0, 4, max([*net.widths, net.n_classes, x[0].numel() if len(x) else 1])
     while start < len(x):
         now = slice(start, start + n)
         ray, t, logits = trace_rays(net, x[now], u[now], t_max[now])

@@ -18,7 +18,6 @@ from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_eps, read_norm
 from .networks import Lowered, lower_checked
 from .regions import chain, check_input
-from .rows import absolute
 from .bounds import interval_bounds, linear_minimum
 
 # %% ../nbs/10_milp.ipynb #583832b5
@@ -82,14 +81,14 @@ class Units:
     "One hidden layer in the program; `column` starts its variables: p of every unstable unit, then n, then b"
     lb:Tensor        # bounds of the pre-activations on the ball, [n]
     ub:Tensor        # [n]
-    slope:float      # of the ReLU
+    slope:Tensor     # of each coordinate below zero, [n]; 1: carried along, no unit
     unstable:Tensor  # indices of units of unknown sign, [u]
     scale:Tensor     # max(-l, u) of each: its p and n are measured in this unit, [u]
     slack:Tensor     # bound on the rounding error of each one's row, [u]
     column:int       # of the first variable
     @property
     def gain(self): # what passes straight through: 1 where stably on, the slope where off, 0 where unstable
-        return torch.ones_like(self.ub).masked_fill(self.ub <= 0, self.slope).index_fill(0, self.unstable, 0.)
+        return torch.where(self.ub <= 0, self.slope, torch.ones_like(self.ub)).index_fill(0, self.unstable, 0.)
 
 @dataclass(frozen=True)
 class Rows:
@@ -111,7 +110,7 @@ def _underflow(net, ball, layers):
     for k, (affine, _) in enumerate(chain(net)[:len(layers) + 1]):
         size = size + affine.bias.abs().sum() + (sum(layers[k-1].ub - layers[k-1].lb) if k else 0)
         g = torch.ones(1, *affine.out_shape).double()
-        for op in reversed(affine.ops): g = absolute(op).transpose(g)
+        for op in reversed(affine.ops): g = op.map(torch.abs).transpose(g)
         worst, terms = worst*g.max().clamp(min=1), terms + affine.bias.numel()
     return torch.finfo(torch.float64).tiny*terms*worst*size
 
@@ -131,12 +130,14 @@ def pull_rows(
         h = affines[k].transpose(h.reshape(-1, *affines[k].out_shape)).flatten(1)
         if k == 0: break
         units = layers[k-1]
-        w, low, high = h[:, units.unstable], units.slope*units.lb[units.unstable], units.ub[units.unstable]
+        w, slope = h[:, units.unstable], units.slope[units.unstable]
+        low, high = slope*units.lb[units.unstable], units.ub[units.unstable]
         lo, hi = lo + w.clamp(min=0) @ low + w.clamp(max=0) @ high, hi + w.clamp(min=0) @ high + w.clamp(max=0) @ low
         size, slack = size + w.abs() @ (high - low), slack + w.abs() @ units.slack
         n = len(units.unstable)
-        columns += [torch.arange(n) + units.column] + [torch.arange(n) + units.column + n]*(units.slope > 0)
-        values += [w*units.scale] + [-units.slope*w*units.scale]*(units.slope > 0)
+        leaky = bool((slope > 0).any())
+        columns += [torch.arange(n) + units.column] + [torch.arange(n) + units.column + n]*leaky
+        values += [w*units.scale] + [-slope*w*units.scale]*leaky
         h = h*units.gain
     x, (down, up) = ball.x.flatten(), ball.reach(h)
     const, size = const + h @ x, size + h.abs() @ (x.abs() + ball.hi - ball.lo)
@@ -225,7 +226,7 @@ def encode(
     program, layers = _input_variables(ball), []
     program.rows += tangents
     for k, ((_, relu), (lb, ub)) in enumerate(zip(chain(net)[:-1], _checked_bounds(net, ball, bounds))):
-        open_ = ((lb < 0) & (ub > 0)).nonzero().flatten()
+        open_ = relu.is_unit((lb < 0) & (ub > 0)).nonzero().flatten()
         _check_size(net, k, len(open_))
         rows = pull_rows(net, ball, layers, torch.zeros(len(open_), len(lb)).double().scatter_(1, open_[:, None], 1.))
         lb, ub = lb.index_copy(0, open_, lb[open_].maximum(rows.lo)), ub.index_copy(0, open_, ub[open_].minimum(rows.hi))
@@ -237,14 +238,14 @@ def encode(
         unstable = open_[still]
         scale = torch.maximum(-lb[unstable], ub[unstable])
         column = _relu_rows(program, rows[still], lb[unstable], ub[unstable], scale)
-        layers.append(Units(lb, ub, relu.slope, unstable, scale, rows.slack[still], column))
+        layers.append(Units(lb, ub, relu.leak(lb).expand_as(lb), unstable, scale, rows.slack[still], column))
     return program, layers
 
 def _checked_bounds(net, ball, bounds):
     "Bounds of the hidden layers, flat; refused where they are no bounds"
     bounds = [(l.detach().double().flatten(), u.detach().double().flatten()) for l, u in bounds[:len(net.relus)]]
-    if [len(l) for l, _ in bounds] != net.n_hidden or [len(u) for _, u in bounds] != net.n_hidden:
-        raise ValueError(f'encode: expected bounds for hidden layers of {net.n_hidden} units, got {[len(l) for l, _ in bounds]}')
+    if [len(l) for l, _ in bounds] != net.widths or [len(u) for _, u in bounds] != net.widths:
+        raise ValueError(f'encode: expected bounds for hidden layers of {net.widths} units, got {[len(l) for l, _ in bounds]}')
     for k, ((l, u), z) in enumerate(zip(bounds, net(ball.x)[0])):
         slack = tol_round*(1 + l.abs() + u.abs())
         if not ((l - slack <= z[0]) & (z[0] <= u + slack)).all():
