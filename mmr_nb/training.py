@@ -204,8 +204,8 @@ def stuck(
     if not (near & (last.train_error > .9*error)).all(): return None
     return (f'the robust loss has been that of constant logits, {constant:.3f}, for two epochs (now at radius '
             f'{last.eps.iloc[-1]:g}, training error {last.train_error.iloc[-1]:.0%}), which seldom passes. '
-            'What may help: a radius that grows more slowly (warmup=.9, more epochs), a network trained at a smaller radius, '
-            "or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
+            'What may help: a radius that grows more slowly (warmup=.9, more epochs), a network trained at a smaller '
+            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
 
 # %% ../nbs/09_training.ipynb #ac567f93
 @dataclass(frozen=True)
