@@ -547,13 +547,14 @@ def _conv_back(L, a):
 def _convolution(L, a):
     return (_conv_back if a.transposed else _conv)(L, a)
 
-# %% ../nbs/41_lowering.ipynb #5ffe43bc
+# %% ../nbs/41_lowering.ipynb #c5bd19d1
 def _batch_norm(L, a):
     if getattr(a, 'training', False): L.refuse('batch normalisation with the statistics of the batch')
     e = a.input
     mean, var = (getattr(a, n) for n in ('running_mean', 'running_var'))
     if mean is None: L.refuse('batch normalisation without running statistics')
     view = lambda t: L.number(t).view(-1, *(1,)*(len(e.shape) - 1))
+    if not (var + a.eps > 0).all(): L.refuse('batch normalisation with running_var + eps <= 0')
     scale = (view(var) + a.eps).rsqrt()*(1 if a.weight is None else view(a.weight))
     return _shift(_then(e, Scale(scale, e.shape, e.shape), 'batch_norm'), (0 if a.bias is None else view(a.bias)) - view(mean)*scale)
 
@@ -897,7 +898,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #a8039b19
+# %% ../nbs/41_lowering.ipynb #d34baec4
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -994,7 +995,8 @@ def lower(
     if not isinstance(out, _Expr) or len(out.shape) != 1:
         got = f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else 'several outputs' if isinstance(out, (tuple, list)) else 'one that does not depend on the input'
         raise LoweringError(f'lower: expected a network whose output is one tensor of logits, [b, K], got {got}')
-    if out.shape[0] < 2: raise LoweringError('lower: expected at least two logits, got one; write a score f as the logits (0, f)')
+    if out.shape[0] < 2: raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A network with one output f decides by its '
+                            'sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
     return _assemble(out, shape, dtype, next((t.device for t in tensors.values()), torch.device('cpu')))
 
 # %% ../nbs/41_lowering.ipynb #53810609

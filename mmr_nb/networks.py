@@ -172,8 +172,10 @@ def _describe(m, place):
                          "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present values")
     if type(m) not in _layer_args: raise ValueError(f'{where}: no layer that a file can describe: {", ".join(t.__name__ for t in _layer_args)}')
     if type(m) is nn.Flatten: _check_flatten(m, where)
-    if getattr(m, 'padding_mode', 'zeros') != 'zeros': raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
-    if not getattr(m, 'track_running_stats', True): raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
+    if getattr(m, 'padding_mode', 'zeros') != 'zeros':
+        raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
+    if not getattr(m, 'track_running_stats', True):
+        raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
     return [type(m).__name__, _arguments(m)]
 
 def _arguments(m):
@@ -251,8 +253,11 @@ def load_weights(
 )->nn.Sequential:            # network, eval mode, with `.card` (a dict; at least 'input_shape')
     "Read a network; the architecture comes from the card, or from shapes and the activation you name"
     path = Path(path)
-    if activation not in (None, 'relu'): raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
-    if not path.is_file(): raise ValueError(f'load_weights: expected a file, got {path.name}, which {"is a folder" if path.is_dir() else "does not exist"}')
+    if activation not in (None, 'relu'):
+        raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
+    if not path.is_file():
+        raise ValueError(f'load_weights: expected a file, got {path.name}, which '
+                         f'{"is a folder" if path.is_dir() else "does not exist"}')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers: raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
     model, card = readers[path.suffix](path, activation)
@@ -262,7 +267,8 @@ def load_weights(
     model.card = card
     return model.eval()
 
-_own_card = 'other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, whose card tells the layers'
+_own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
+             'whose card tells the layers')
 
 def _read_card(path, digest):
     "The card beside a file, if it is there; it must be this file's"
@@ -272,14 +278,18 @@ def _read_card(path, digest):
     except ValueError as e: raise ValueError(f'load_weights: {file.name} is no card: {e}') from None
     if not isinstance(card, dict) or not {'layers', 'input_shape', 'sha256'} <= {*card}:
         raise ValueError(f'load_weights: expected a card with layers, input_shape and sha256 in {file.name}, got none')
-    if digest != card['sha256']: raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 {card["sha256"]}, got {digest}')
+    if digest != card['sha256']:
+        raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 '
+                         f'{card["sha256"]}, got {digest}')
     return card
 
 def _load_safetensors(path, activation):
     from safetensors.torch import load
     data = path.read_bytes()
     card = _read_card(path, hashlib.sha256(data).hexdigest())
-    if card is None: raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, got none')
+    if card is None:
+        raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, '
+                         'got none')
     model, state = build(card['layers']), load(data)
     dtype = next(v.dtype for v in state.values() if v.is_floating_point())
     model.to(dtype).load_state_dict(state)
@@ -288,7 +298,8 @@ def _load_safetensors(path, activation):
 def _load_pt(path, activation):
     model, card = _infer(_read_state(path), path.name)
     if activation is None:
-        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: say activation='relu' "
+        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: "
+                         f"say activation='relu' "
                          f"(--activation relu on the command line) if these are ReLUs; {_own_card}")
     return model, card
 
@@ -298,15 +309,19 @@ def _read_state(path):
     try: content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
         with open(path, 'rb') as f: saved = f.read(2) in (b'PK', b'\x80\x02')
-        what = ('holds Python objects, as a whole module is, and reading those can run code: keep its state_dict() '
-                'instead (torch.save), or the network with save_weights' if saved else 'is no file that torch.save wrote')
-        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} ({type(e).__name__})') from None
+        what = 'is no file that torch.save wrote'
+        if saved: what = ('holds Python objects, as a whole module is, and reading those can run code: '
+                          'keep its state_dict() instead (torch.save), or the network with save_weights')
+        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
+                         f'({type(e).__name__})') from None
     inner = [content[k] for k in _state_names if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
     state = inner[0] if inner else content
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        got = f'a dict with {", ".join(map(str, [*state][:5])) or "nothing in it"}' if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called {" or ".join(_state_names)}), got {got}')
-    return state
+    good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
+    if good: return state
+    keys = ', '.join(map(str, [*state][:5])) if isinstance(state, dict) else ''
+    got = type(state).__name__ + (f' with {keys}' if keys else '')
+    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called '
+                     f'{" or ".join(_state_names)}), got {got}')
 
 _state_names = ('state_dict', 'model_state_dict', 'model')  # what training loops call it within a checkpoint
 
