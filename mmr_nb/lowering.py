@@ -171,7 +171,7 @@ def run_back(ops, h):
     for op in reversed(ops): h = op.transpose(h)
     return h
 
-# %% ../nbs/41_lowering.ipynb #fb49bce1
+# %% ../nbs/41_lowering.ipynb #8b195ba6
 @dataclass(frozen=True)
 class Affine:
     "An affine map: linear operations applied in order, then a bias"
@@ -195,10 +195,10 @@ class Relu:
     name:str
     inputs:tuple
     out_shape:tuple
-    slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape]
+    slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape], float64
     def __call__(self, z):
         if not isinstance(self.slope, Tensor): return F.relu(z) if self.slope == 0 else F.leaky_relu(z, self.slope)
-        return torch.where(z > 0, z, self.slope.reshape(z.shape[1:])*z)
+        return torch.where(z > 0, z, self.slope.to(z).reshape(z.shape[1:])*z)
     @property
     def carried(self): # bool [n], True where a coordinate is no hidden unit; None: all are units
         return (self.slope == 1).flatten() if isinstance(self.slope, Tensor) and (self.slope == 1).any() else None
@@ -212,7 +212,7 @@ class Relu:
         return torch.where(z > 0, z.new_ones(()), self.leak(z))
     def is_unit(self, t): # a bool tensor [..., n] without the coordinates that are carried
         return t if self.carried is None else t & ~self.carried.to(t.device)
-    def map(self, f): return replace(self, slope=f(self.slope)) if isinstance(self.slope, Tensor) else self
+    def map(self, f): return self  # slopes stay as they are, in float64
 
 @dataclass(frozen=True)
 class Lowered:
@@ -856,7 +856,7 @@ def _as_blocks(blocks, ins, outs):
     parts = tuple(((i0[k], i0[k] + n_in[k]), ops, (o0[j], o0[j] + n_out[j])) for k, j, ops in blocks)
     return Blocks(parts, (sum(n_in),), (sum(n_out),))
 
-# %% ../nbs/41_lowering.ipynb #6ac61eac
+# %% ../nbs/41_lowering.ipynb #f856d8ca
 def _affine(exprs, ins, in_shape, number, dtype, device):
     "One affine step from the items of a layer to several expressions, given as (shape, terms, bias, name)"
     outs = [shape for shape, *_ in exprs]
@@ -891,7 +891,7 @@ def _assemble(out, input_shape, dtype, device):
         slopes = [float(i.source.slope) if new else 1. for i, new in zip(items[l], own)]
         if set(slopes) == {1.}: before = step; continue  # nothing but sums: no layer of its own
         slope = slopes[0] if len(set(slopes)) == 1 else torch.cat(
-            [torch.full((i.size,), s, dtype=dtype, device=device) for i, s in zip(items[l], slopes)]).reshape(shape)
+            [torch.full((i.size,), s, dtype=torch.float64, device=device) for i, s in zip(items[l], slopes)]).reshape(shape)
         names = dict.fromkeys(i.source.name for i, s in zip(items[l], slopes) if s != 1)
         steps += [step, Relu(_joined(*names), (len(steps) + 1,), shape, slope)]
         before = None
