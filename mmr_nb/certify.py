@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 from . import __version__
 from .ball import check_box, exact_arithmetic, read_norm
-from .networks import Affine, Lowered, Relu, lower_checked
+from .lowering import Linear_, Lowered, Relu, lower_checked
 from .certificate import region_certificate
 from .attacks import check_witness, falsify, settle_witness
 from .bounds import intermediate_bounds, interval_bounds, margin_bounds
@@ -91,9 +91,7 @@ def _logit_scale(pb, x):
 # %% ../nbs/12_certify.ipynb #7c5a937c
 def _frozen(net, dtype=None):
     "The same steps with weights that ask for no gradients and travel to workers lightly; in another type, if you say so"
-    to = lambda t: t.detach().to(dtype or t.dtype)
-    free = lambda op: replace(op, **{f.name: to(getattr(op, f.name)) for f in fields(op) if isinstance(getattr(op, f.name), Tensor)})
-    return replace(net, steps=tuple(replace(s, ops=tuple(map(free, s.ops)), bias=to(s.bias)) if isinstance(s, Affine) else s for s in net.steps))
+    return net.map(lambda t: t.detach().to(dtype or t.dtype))
 
 def _judge(model, net):
     "Who says whether a witness fools the network as it's used: the user's own module, or a copy where that isn't in float32"
@@ -163,7 +161,7 @@ def _bound(pb, x, y, verdicts):
     layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
     lb = margin_bounds(pb.net, x, y, pb.eps, pb.p, method='crown', box=pb.box, bounds=layers).scatter(1, y[:, None], inf).amin(1)
     positive = lb > tol_margin*_logit_scale(pb, x)
-    unstable = sum((((l < 0) & (u > 0)).sum(1) for l, u in layers), torch.zeros(len(x), dtype=torch.long, device=x.device))
+    unstable = sum((r.is_unit((l < 0) & (u > 0)).sum(1) for r, (l, u) in zip(pb.net.relus, layers)), torch.zeros(len(x), dtype=torch.long, device=x.device))
     for v, ok, n in zip(verdicts, positive.tolist(), unstable.tolist()):
         v.unstable = n
         if ok: v.certify(max(pb.eps, v.lb))
@@ -280,7 +278,9 @@ def _on_dask(client, jobs, todo, workers):
 def _feed(h, *parts):
     for p in parts:
         if isinstance(p, Tensor): h.update(f'{p.dtype}{tuple(p.shape)}'.encode()); h.update(p.detach().cpu().contiguous().numpy().tobytes())
-        else: h.update(f'{p!r};'.encode())
+        elif isinstance(p, Linear_): _feed(h, type(p).__name__, *(getattr(p, f.name) for f in fields(p)))
+        elif isinstance(p, tuple) and any(isinstance(i, (tuple, Linear_)) for i in p): _feed(h, len(p), *p)
+        else: h.update(f'{tuple(p) if isinstance(p, tuple) else p!r};'.encode())
 
 def network_digest(
     net:Lowered,  # affine and ReLU steps
@@ -290,7 +290,7 @@ def network_digest(
     for s in net.steps:
         if isinstance(s, Relu): _feed(h, 'relu', s.inputs, s.slope); continue
         _feed(h, 'affine', s.inputs, tuple(s.in_shape), tuple(s.out_shape), s.bias)
-        for op in s.ops: _feed(h, type(op).__name__, *(getattr(op, f.name) if isinstance(getattr(op, f.name), (Tensor, int)) else tuple(getattr(op, f.name)) for f in fields(op)))
+        _feed(h, *s.ops)
     return h.hexdigest()
 
 def _point_name(x, y):

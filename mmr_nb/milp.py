@@ -16,7 +16,7 @@ from multiprocessing import Pipe
 import numpy as np, torch
 from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_eps, read_norm
-from .networks import Lowered, lower_checked
+from .lowering import Lowered, lower_checked
 from .regions import chain, check_input
 from .bounds import interval_bounds, linear_minimum
 
