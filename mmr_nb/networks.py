@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['supported_layers', 'tol_same', 'network_kinds', 'toy_network', 'init_weights', 'fc1', 'fc10', 'cnn', 'Normalize',
            'Dense', 'Conv', 'Scale', 'Affine', 'Relu', 'Lowered', 'lower', 'lower_checked', 'random_network',
-           'describe', 'build', 'save_weights', 'load_weights']
+           'describe', 'build', 'copy_network', 'check_copy', 'save_weights', 'load_weights']
 
 # %% ../nbs/01_networks.ipynb #6bb17ed3
 import copy, hashlib, json, math, os
@@ -240,7 +240,8 @@ def _computes_as(m, kind): return all(getattr(type(m), f) is getattr(kind, f) fo
 
 def _is_sequential(m):
     "An nn.Sequential, or a subclass of it that calls its children in turn as well"
-    return isinstance(m, nn.Sequential) and _computes_as(m, nn.Sequential) and type(m).__iter__ is nn.Sequential.__iter__
+    if not isinstance(m, nn.Sequential): return False
+    return _computes_as(m, nn.Sequential) and type(m).__iter__ is nn.Sequential.__iter__
 
 def _kind(m):
     "A layer's type; the one below if its weights are parametrized, as by weight_norm"
@@ -248,7 +249,7 @@ def _kind(m):
     return kind if _computes_as(m, kind) else type(m)
 
 def _leaves(model, place=''):
-    "Layers of a nested Sequential as they are called, with their places, as ('0.1', module); one used twice comes twice"
+    "Layers of a nested Sequential as they are called, with places, as ('0.1', module); one used twice comes twice"
     _check_calls(model, f'layer {place[:-1]} ({type(model).__name__})' if place else 'the network')
     for name, m in model._modules.items():
         if _is_sequential(m): yield from _leaves(m, f'{place}{name}.')
@@ -256,10 +257,12 @@ def _leaves(model, place=''):
 
 def _check_calls(m, where):
     "Refuse what makes this module compute something else than others of its type"
-    if 'forward' in vars(m): raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
+    if 'forward' in vars(m):
+        raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
     if m._forward_hooks or m._forward_pre_hooks:
-        raise ValueError(f'{where}: expected no hooks, which may change what is computed, got {len(m._forward_hooks)} forward '
-                         f'and {len(m._forward_pre_hooks)} forward pre-hooks: remove them (pruning: torch.nn.utils.prune.remove)')
+        raise ValueError(f'{where}: expected no hooks, which may change what is computed, '
+                         f'got {len(m._forward_hooks)} forward and {len(m._forward_pre_hooks)} forward pre-hooks: '
+                         'remove them (pruning: torch.nn.utils.prune.remove)')
 
 def _not_supported(m, where):
     "The error for a layer that isn't known"
@@ -303,9 +306,11 @@ def _affine_norm(scale, shift, shape, where, n):
 
 def _batchnorm(m, shape, where, to):
     if m.training: raise ValueError(f'{where}: expected eval mode (fixed statistics), got training mode; call model.eval()')
-    if m.running_mean is None or m.running_var is None: raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
+    if m.running_mean is None or m.running_var is None:
+        raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
     if not ((m.running_var >= 0) & (m.running_var + m.eps > 0)).all():
-        raise ValueError(f'{where}: expected running_var >= 0 and running_var + eps > 0, got {m.running_var.min().item()!r} and eps {m.eps!r}')
+        raise ValueError(f'{where}: expected running_var >= 0 and running_var + eps > 0, got '
+                         f'{m.running_var.min().item()!r} and eps {m.eps!r}')
     scale = (to(m.running_var) + m.eps).rsqrt() * (1 if m.weight is None else to(m.weight))
     return _affine_norm(scale, (0 if m.bias is None else to(m.bias)) - to(m.running_mean)*scale, shape, where, m.num_features)
 
@@ -386,18 +391,24 @@ def _same_network(net, input_shape, dtype):
 
 def _check_root(model):
     "Refuse what isn't a Sequential that calls its layers in turn, and hooks that reach every module"
-    if not isinstance(model, nn.Sequential): raise ValueError(f'lower: expected an nn.Sequential, got {type(model).__name__}')
+    if not isinstance(model, nn.Sequential):
+        raise ValueError(f'lower: expected an nn.Sequential, got {type(model).__name__}')
     if not _is_sequential(model):
-        raise ValueError(f'lower: expected an nn.Sequential that calls its layers in turn, got {type(model).__name__}, which may compute something else')
+        raise ValueError(f'lower: expected an nn.Sequential that calls its layers in turn, got '
+                         f'{type(model).__name__}, which may compute something else')
     if _torch_module._global_forward_hooks or _torch_module._global_forward_pre_hooks:
-        raise ValueError('lower: expected no hooks, got one that is registered for all modules (register_module_forward_hook): remove it')
+        raise ValueError('lower: expected no hooks, got one that is registered for all modules '
+                         '(register_module_forward_hook): remove it')
 
 def _check_classes(n):
-    if n < 2: raise ValueError(f'lower: expected at least two outputs, one a class, got {n}. A network with one output f decides by its sign: '
-                               'append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
+    if n < 2:
+        raise ValueError(f'lower: expected at least two outputs, one a class, got {n}. A network with one output f '
+                         'decides by its sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], '
+                         'which makes the logits (0, f)')
 
 def _check_flatten(m, where):
-    if (m.start_dim, m.end_dim) != (1, -1): raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
+    if (m.start_dim, m.end_dim) != (1, -1):
+        raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
 
 _tensors = ('weight', 'bias', 'running_mean', 'running_var', 'mean', 'std')  # what layers compute with
 
@@ -425,32 +436,38 @@ def lower_checked(
     if isinstance(model, Lowered): return net
     for place, m in model.named_modules():
         active = m.p > 0 if isinstance(m, (nn.Dropout, nn.Dropout2d)) else parametrize.is_parametrized(m)
-        if m.training and active: raise ValueError(f'{who}: expected eval mode, got layer {place} ({type(m).__name__}) in training mode; call model.eval()')
-    _check_outputs(model, _some_points(x, net), who)
+        if m.training and active:
+            raise ValueError(f'{who}: expected eval mode, got layer {place} ({type(m).__name__}) in training mode; '
+                             'call model.eval()')
+    _check_outputs(model, _some_points(x, net).to(net.device), who)
     return net
 
 def _some_points(x, net):
     "At most 100 inputs, fewer of a large network, and 4 random ones"
     n = max(1, min(100, 2**22//(sum(net.n_hidden) + math.prod(net.input_shape))))
     random = torch.rand(4, *x.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return torch.cat([x.detach()[::max(1, -(-len(x)//n))].to(net.device, torch.float64), random.to(net.device)])
+    return torch.cat([x.detach()[::max(1, -(-len(x)//n))].double(), random.to(x.device)])
 
 @exact_arithmetic
 @torch.no_grad()
-def _check_outputs(model, x, who):
-    "Refuse a network whose outputs aren't those of its lowered form"
-    own, ours = _own_outputs(model, x, who), lower(model, x.shape[1:], torch.float64)(x)[1]
+def _check_outputs(model, x, who, listed=None):
+    "Refuse a network whose outputs aren't those of its lowered form (or of that of `listed`, what a file will hold)"
+    def run(dtype):
+        net = lower(listed or model, x.shape[1:], dtype)
+        return net(x.to(net.device, dtype))[1].to(x.device, torch.float64)
+    own, ours = _own_outputs(model, x, who, listed is not None), run(torch.float64)
     if not isinstance(own, Tensor) or own.shape != ours.shape:
         got = list(own.shape) if isinstance(own, Tensor) else type(own).__name__
         raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as the layers say, got {got} from the network')
     wrong = _differ(own, ours, tol_same*_largest(own))
     if wrong.any():
-        rounding = lower(model, x.shape[1:], torch.float32)(x.float())[1].double() - ours
-        wrong = _differ(own, ours, (tol_same*_largest(own)).maximum(_tol_rounding*_largest(rounding)))
+        rounding = _tol_rounding*_largest(run(torch.float32) - ours)
+        wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
-    raise ValueError(f'{who}: the network computes something else than its layers say: logit {s} is {own[i, s].item()!r} when it is run, '
-                     f'{ours[i, s].item()!r} by its layers. Is a forward replaced or its result changed?')
+    raise ValueError(f'{who}: the network computes something else than its layers say: '
+                     f'logit {s} is {own[i, s].item()!r} when it is run, {ours[i, s].item()!r} by its layers. '
+                     'Is a forward replaced or its result changed?')
 
 def _largest(t): return t.where(t.isfinite(), 0).abs().amax(1, keepdim=True)
 
@@ -458,12 +475,15 @@ def _differ(own, ours, tol):
     "Where outputs differ; where neither is finite they don't (nothing is proved there)"
     return ~((own - ours).abs() <= tol) & (own.isfinite() | ours.isfinite())
 
-def _own_outputs(model, x, who):
-    "What the module itself gives when a float64 copy of it is run"
+def _own_outputs(model, x, who, in_eval=False):
+    "What the module itself gives when a float64 copy of it is run, in the mode it is in or in eval mode"
     doubled = {id(t): t.detach().double() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
-    try: return copy.deepcopy(model, doubled)(x.clone())  # the copy gets these numbers instead of its own
+    try:
+        run = copy.deepcopy(model, doubled)  # the copy gets these numbers instead of its own
+        return (run.eval() if in_eval else run)(x.clone())
     except Exception as e:
-        raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in float64, got {type(e).__name__}: {e}') from e
+        raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in '
+                         f'float64, got {type(e).__name__}: {e}') from e
 
 # %% ../nbs/01_networks.ipynb #72254042
 def random_network(
@@ -498,15 +518,32 @@ _layer_args = {nn.Linear: ('in_features', 'out_features'), nn.Flatten: (), nn.Re
 def describe(
     model:nn.Sequential,  # network of supported layers
 )->list:                  # one [type, arguments] a layer, ready for JSON; nested Sequentials are lists in it
-    "The architecture of a network as plain data"
-    def one(m, name):
-        if isinstance(m, nn.Sequential): return [one(c, f'{name}{n}.') for n, c in m.named_children()]
-        if type(m) not in _layer_args: raise ValueError(f'layer {name[:-1]} ({type(m).__name__}): not supported. Supported layers: {", ".join(supported_layers)}')
-        args = {a: getattr(m, a) for a in _layer_args[type(m)]}
-        args = {a: v.tolist() if isinstance(v, Tensor) else list(v) if isinstance(v, tuple) else v for a, v in args.items()}
-        if getattr(m, 'bias', True) is None: args['bias'] = False
-        return [type(m).__name__, args]
-    return one(model, '')
+    "The architecture of a network as plain data; a layer used twice is two layers in it"
+    return _describe(model, '')
+
+def _describe(m, place):
+    where = f'layer {place[:-1]} ({type(m).__name__})' if place else f'the network ({type(m).__name__})'
+    _check_calls(m, where)
+    if _is_sequential(m): return [_describe(c, f'{place}{n}.') for n, c in m._modules.items()]
+    if parametrize.is_parametrized(m):
+        raise ValueError(f'{where}: expected plain weights, which a file can hold, got parametrized ones: '
+                         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present "
+                         "values")
+    if type(m) not in _layer_args: raise _not_supported(m, where)
+    if type(m) is nn.Flatten: _check_flatten(m, where)
+    if getattr(m, 'padding_mode', 'zeros') != 'zeros':
+        raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
+    if not getattr(m, 'track_running_stats', True):
+        raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
+    return [type(m).__name__, _arguments(m)]
+
+def _arguments(m):
+    "What makes this layer: those of `_layer_args`, and what it does without"
+    args = {a: getattr(m, a) for a in _layer_args[type(m)]}
+    args = {a: v.tolist() if isinstance(v, Tensor) else list(v) if isinstance(v, tuple) else v for a, v in args.items()}
+    if getattr(m, 'affine', True) is False: args['affine'] = False
+    elif getattr(m, 'bias', True) is None: args['bias'] = False
+    return args
 
 def build(
     layers:list,      # what `describe` gave
@@ -527,6 +564,30 @@ def _write(path, data):
     try: tmp.write_bytes(data); os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
+def copy_network(
+    model:nn.Sequential,    # network of supported layers
+    weights:dict|None=None, # a state dict of it; None: its present one
+)->nn.Sequential:           # on the CPU, eval mode
+    "The network that a file of this one holds: built from its description, with its numbers"
+    state, net = model.state_dict() if weights is None else weights, build(describe(model))
+    values = [state[k].detach().cpu() for k in model.state_dict()]  # in the order of layers, whatever they are called
+    dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
+    net.to(dtype).load_state_dict(dict(zip(net.state_dict(), values, strict=True)))
+    return net
+
+def check_copy(
+    model:nn.Sequential,   # network
+    input_shape:tuple,     # shape of one input
+    who:str='check_copy',  # function that was called, for the message
+)->nn.Sequential:          # what a file of it holds
+    "Refuse a network that a file can't hold: not described, or another once it is read"
+    net = copy_network(model)
+    points = _some_points(torch.empty(0, *input_shape, device=_device(model)), lower(net, input_shape))
+    _check_outputs(model, points, who, net)
+    return net
+
+def _device(model): return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
+
 def save_weights(
     model:nn.Sequential,  # network of supported layers
     path,                 # file ending in .safetensors; its card goes beside it, ending in .json
@@ -537,8 +598,8 @@ def save_weights(
     from safetensors.torch import save
     path = Path(path)
     if path.suffix != '.safetensors': raise ValueError(f'save_weights: expected a path ending in .safetensors, got {path.name}')
-    lower(model.eval() if not model.training else build(describe(model)), input_shape)
-    data = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    net = check_copy(model, input_shape, 'save_weights')
+    data = save({k: v.contiguous() for k, v in net.state_dict().items()})
     card = dict(card, input_shape=list(input_shape), layers=describe(model), sha256=hashlib.sha256(data).hexdigest())
     text = json.dumps(card, indent=1).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -547,43 +608,92 @@ def save_weights(
 
 # %% ../nbs/01_networks.ipynb #1ecb911a
 def load_weights(
-    path,              # .safetensors with its card, .pt / .pth state dict, or the authors' .mat
-)->nn.Sequential:      # network, eval mode, with `.card` (a dict; at least 'input_shape')
-    "Read a network; the architecture comes from the card or is inferred"
+    path,                    # .safetensors with its card, .pt / .pth state dict, or the authors' .mat
+    activation:str|None=None,# 'relu': what lies between the weights of a state dict without a card
+)->nn.Sequential:            # network, eval mode, with `.card` (a dict; at least 'input_shape')
+    "Read a network; the architecture comes from the card, or from shapes and the activation you name"
     path = Path(path)
-    if not path.exists(): raise ValueError(f'load_weights: expected a file, got {path.name}, which does not exist')
+    if activation not in (None, 'relu'):
+        raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
+    if not path.is_file():
+        raise ValueError(f'load_weights: expected a file, got {path.name}, which '
+                         f'{"is a folder" if path.is_dir() else "does not exist"}')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers: raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
-    model, card = readers[path.suffix](path)
+    model, card = readers[path.suffix](path, activation)
+    if activation and any(_kind(m) is nn.LeakyReLU for _, m in _leaves(model)):
+        raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got LeakyReLU "
+                         'on its card')
     lower(model, card['input_shape'])  # refuses NaN weights and shapes that don't fit
     model.card = card
     return model.eval()
 
-def _load_safetensors(path):
-    from safetensors.torch import load
-    data, cardfile = path.read_bytes(), path.with_suffix('.json')
-    if not cardfile.exists(): raise ValueError(f'load_weights: expected the card {cardfile.name} beside {path.name}, got none')
-    card = json.loads(cardfile.read_text())
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card.get('sha256'): raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 {card.get("sha256")}, got {digest}')
-    model = build(card['layers'])
-    model.load_state_dict(load(data))
-    return model.to(next(iter(load(data).values())).dtype), card
+_own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
+             'whose card tells the layers')
 
-def _load_pt(path):
-    state = torch.load(path, map_location='cpu', weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, got {type(state).__name__}')
-    return _infer(state, path.name)
+def _read_card(path, digest):
+    "The card beside a file, if it is there; it must be this file's"
+    file = path.with_suffix('.json')
+    if not file.exists(): return None
+    try: card = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e: raise ValueError(f'load_weights: {file.name} is no card: {e}') from None
+    if not isinstance(card, dict) or not {'layers', 'input_shape', 'sha256'} <= {*card}:
+        raise ValueError(f'load_weights: expected a card with layers, input_shape and sha256 in {file.name}, got none')
+    if digest != card['sha256']:
+        raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 '
+                         f'{card["sha256"]}, got {digest}')
+    return card
+
+def _load_safetensors(path, activation):
+    from safetensors.torch import load
+    data = path.read_bytes()
+    card = _read_card(path, hashlib.sha256(data).hexdigest())
+    if card is None:
+        raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, '
+                         'got none')
+    model, state = build(card['layers']), load(data)
+    dtype = next(v.dtype for v in state.values() if v.is_floating_point())
+    model.to(dtype).load_state_dict(state)
+    return model, card
+
+def _load_pt(path, activation):
+    model, card = _infer(_read_state(path), path.name)
+    if activation is None:
+        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: "
+                         f"say activation='relu' "
+                         f"(--activation relu on the command line) if these are ReLUs; {_own_card}")
+    return model, card
+
+def _read_state(path):
+    "The tensors of a state dict, or of a checkpoint that has one in it"
+    if not path.stat().st_size: raise ValueError(f'load_weights: expected a state dict in {path.name}, which is empty')
+    try: content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as e:
+        with open(path, 'rb') as f: saved = f.read(2) in (b'PK', b'\x80\x02')
+        what = 'is no file that torch.save wrote'
+        if saved: what = ('holds Python objects, as a whole module is, and reading those can run code: '
+                          'keep its state_dict() instead (torch.save), or the network with save_weights')
+        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
+                         f'({type(e).__name__})') from None
+    inner = [content[k] for k in _state_names if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
+    state = inner[0] if inner else content
+    good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
+    if good: return state
+    keys = ', '.join(map(str, [*state][:5])) if isinstance(state, dict) else ''
+    got = type(state).__name__ + (f' with {keys}' if keys else '')
+    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called '
+                     f'{" or ".join(_state_names)}), got {got}')
+
+_state_names = ('state_dict', 'model_state_dict', 'model')  # what training loops call it within a checkpoint
 
 # %% ../nbs/01_networks.ipynb #55720f13
 _image_shapes = {784: (1, 28, 28), 3072: (3, 32, 32), 1024: (1, 32, 32), 64: (1, 8, 8)}
 
 def _infer(state, what):
     "The paper's architectures from the shapes of their weights"
-    Ws = [v for k, v in state.items() if v.dim() > 1]
-    bs = [v for k, v in state.items() if v.dim() == 1]
-    ok = len(Ws) == len(bs) > 0 and all(W.shape[0] == b.shape[0] for W, b in zip(Ws, bs))
+    Ws, bs = [*state.values()][::2], [*state.values()][1::2]
+    layers = [k.rpartition('.')[0] for k in state]
+    ok = layers[::2] == layers[1::2] and all(W.dim() > 1 and b.shape == W.shape[:1] for W, b in zip(Ws, bs))
     if ok and all(W.dim() == 2 for W in Ws):
         shape = _image_shapes.get(Ws[0].shape[1], (Ws[0].shape[1],))
         model = _mlp(shape, [W.shape[0] for W in Ws[:-1]], Ws[-1].shape[0], None)
@@ -600,7 +710,7 @@ def _infer(state, what):
     return model, dict(input_shape=list(shape), layers=describe(model), source=what)
 
 # %% ../nbs/01_networks.ipynb #35fbd5be
-def _load_mat(path):
+def _load_mat(path, activation):
     "The authors' TensorFlow weights: HWIO filters and channels-last flattening"
     from scipy.io import loadmat
     try: raw = loadmat(path)

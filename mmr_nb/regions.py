@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from .networks import Affine, Relu, Lowered, lower
+from .networks import Affine, Relu, Lowered, lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
 def activation_pattern(
@@ -72,11 +72,12 @@ def linear_region(
 )->LinearRegion:    # of each input
     "The affine maps a network follows around each input (Definition 2.1)"
     check_input(x, 'linear_region')
-    net = lower(model, x.shape[1:], dtype=x.dtype)
-    zs, logits = net(x)
-    pattern = activation_pattern(zs)
-    Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
-    offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
+    net = lower_checked(model, x, 'linear_region', x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        zs, logits = net(x)
+        pattern = activation_pattern(zs)
+        Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
+        offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
     return LinearRegion(pattern, Vs, offsets)
 
 # %% ../nbs/02_regions.ipynb #620801a8
