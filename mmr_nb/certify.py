@@ -47,7 +47,7 @@ class Verdict:
     solver:str = ''
     witness:np.ndarray|None = None  # an adversarial input, float64; at a distance over eps where the status is certified
     spent:dict = field(default_factory=dict)  # seconds, for each stage that the point went through
-    float32:bool|None = None  # does the witness, rounded to float32, fool the network in float32 as well? None: no witness
+    float32:bool|None = None  # does the witness fool the network in float32 as well? None: no witness
     def spend(self, stage, seconds):
         self.stage, self.seconds, self.spent[stage] = stage, self.seconds + seconds, self.spent.get(stage, 0.) + seconds
     def certify(self, lb):
@@ -90,15 +90,18 @@ def _logit_scale(pb, x):
 
 # %% ../nbs/12_certify.ipynb #7c5a937c
 def _frozen(net, dtype=None):
-    "The same steps with weights that ask for no gradients and travel to workers lightly; in another type, if you say so"
-    to = lambda t: t.detach().to(dtype or t.dtype)
-    free = lambda op: replace(op, **{f.name: to(getattr(op, f.name)) for f in fields(op) if isinstance(getattr(op, f.name), Tensor)})
-    return replace(net, steps=tuple(replace(s, ops=tuple(map(free, s.ops)), bias=to(s.bias)) if isinstance(s, Affine) else s for s in net.steps))
+    "The same steps with weights that ask for no gradients and travel to workers lightly; in another type if named"
+    def to(t): return t.detach().to(dtype or t.dtype)
+    def free(op):
+        tensors = {f.name: getattr(op, f.name) for f in fields(op) if isinstance(getattr(op, f.name), Tensor)}
+        return replace(op, **{name: to(t) for name, t in tensors.items()})
+    def step(s): return replace(s, ops=tuple(map(free, s.ops)), bias=to(s.bias)) if isinstance(s, Affine) else s
+    return replace(net, steps=tuple(map(step, net.steps)))
 
 def _judge(model, net):
-    "Who says whether a witness fools the network as it's used: the user's own module, or a copy where that isn't in float32"
-    types = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()} if isinstance(model, torch.nn.Module) else set()
-    return model if types == {torch.float32} else _frozen(net, torch.float32)
+    "Who says whether a witness fools the network in use: the user's module, or a copy where that isn't in float32"
+    own = (*model.parameters(), *model.buffers()) if isinstance(model, torch.nn.Module) else ()
+    return model if {t.dtype for t in own if t.is_floating_point()} == {torch.float32} else _frozen(net, torch.float32)
 
 
 # %% ../nbs/12_certify.ipynb #6ce0dfdf
@@ -110,11 +113,12 @@ def _clean(pb, x, y, verdicts):
     for k in wrong.nonzero().flatten().tolist(): verdicts[k].falsify(x[k], 0., small.get(k, False))
 
 def _settled(pb, x, y, witness, which, eps):
-    "(witnesses [m, ...], their points' numbers, does each hold in float32) of those that count, moved as little as that takes"
+    "(witnesses [m, ...], their points, does each hold in float32) of those that count, moved as little as that takes"
     k = which.nonzero().flatten()
     if not len(k): return x[:0], [], []
     radius = eps[k] if isinstance(eps, Tensor) else eps
-    w, holds = settle_witness(pb.net, x[k], y[k], witness[k], radius, pb.p, pb.box, pb.judge if pb.judge is not None else _frozen(pb.net, torch.float32))
+    judge = _frozen(pb.net, torch.float32) if pb.judge is None else pb.judge
+    w, holds = settle_witness(pb.net, x[k], y[k], witness[k], radius, pb.p, pb.box, judge)
     good = w.flatten(1).isfinite().all(1)
     return w[good], k[good].tolist(), holds[good].tolist()
 
@@ -139,7 +143,7 @@ def _exact_witnesses(pb, x, y, verdicts, c):
         if nk <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wk[None], x, y, verdicts)
 
 def _minimal(pb, x, y, w, near):
-    "(point, witness, its norm, does it hold in float32) of minimal examples that count within their own norms and a hair"
+    "(point, witness, norm, does it hold in float32) of minimal examples that count within their norms and a hair"
     w, ks, holds = _settled(pb, x, y, w, near.isfinite(), near)
     return zip(ks, w, _norms(w - x[ks], pb.p).tolist(), holds)
 
@@ -150,7 +154,8 @@ def _falsify_checked(pb, v, witness, x, y, verdicts):
     k = next(k for k, other in enumerate(verdicts) if other is v)
     x, y = x[k:k+1], y[k:k+1]
     for w, _, ok in zip(*_settled(pb, x, y, witness, torch.ones(1, dtype=torch.bool, device=x.device), pb.eps)):
-        if check_witness(pb.net, x, y, w[None], pb.eps, pb.p, pb.box).item(): v.falsify(w, _norms(w[None] - x, pb.p).item(), ok)
+        if check_witness(pb.net, x, y, w[None], pb.eps, pb.p, pb.box).item():
+            v.falsify(w, _norms(w[None] - x, pb.p).item(), ok)
 
 def _attack(pb, x, y, verdicts, rounds=0):
     "PGD; with rounds also a walk over linear regions, for at most a quarter of the time"
@@ -163,7 +168,8 @@ def _bound(pb, x, y, verdicts):
     layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
     lb = margin_bounds(pb.net, x, y, pb.eps, pb.p, method='crown', box=pb.box, bounds=layers).scatter(1, y[:, None], inf).amin(1)
     positive = lb > tol_margin*_logit_scale(pb, x)
-    unstable = sum((((l < 0) & (u > 0)).sum(1) for l, u in layers), torch.zeros(len(x), dtype=torch.long, device=x.device))
+    unstable = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    for l, u in layers: unstable = unstable + ((l < 0) & (u > 0)).sum(1)
     for v, ok, n in zip(verdicts, positive.tolist(), unstable.tolist()):
         v.unstable = n
         if ok: v.certify(max(pb.eps, v.lb))
@@ -174,7 +180,7 @@ _batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound
 n_batch = 100  # points that the batched stages take at a time
 
 def _run_batched(pb, stage, decide, x, y, verdicts):
-    "One batched stage on the points that are still open; where it fails, again one by one: an error costs its own point only"
+    "One batched stage; where it fails, again on its open points one by one: an error costs its own point only"
     start, failed = time.perf_counter(), None
     try: decide(pb, x, y, verdicts)
     except Exception as e: failed = _what(e)
@@ -239,14 +245,18 @@ def _searches(pb, x, y, todo, points, verdicts, workers):
     elif hasattr(backend, 'client'): yield from _on_dask(backend.client, jobs, todo, workers)
     else: yield from _by_joblib(jobs, todo, workers, backend.supports_return_generator)
 
-def _lost(k, todo, e): return k, [(todo[0], f'worker died: {type(e).__name__}' + f': {e}'[:100]*(not isinstance(e, BrokenProcessPool)), 0.)]
+def _lost(k, todo, e):
+    "The answer for a point whose job never came back"
+    why = '' if isinstance(e, BrokenProcessPool) else f': {e}'[:100]
+    return k, [(todo[0], f'worker died: {type(e).__name__}{why}', 0.)]
 
 def _by_joblib(jobs, todo, workers, lazily):
     "By joblib's backend; `lazily`: one answer after the other (Ray's backend can't: its answers come at the end)"
     alone = False
     while jobs:
         batch = list(jobs)[:1] if alone else list(jobs)
-        pool = joblib.Parallel(workers, return_as='generator_unordered' if lazily else 'list', batch_size=1, pre_dispatch='2*n_jobs')
+        order = 'generator_unordered' if lazily else 'list'
+        pool = joblib.Parallel(workers, return_as=order, batch_size=1, pre_dispatch='2*n_jobs')
         try:
             for k, answers in pool(joblib.delayed(_search)(*jobs[k]) for k in batch):
                 jobs.pop(k)
@@ -256,13 +266,13 @@ def _by_joblib(jobs, todo, workers, lazily):
             elif jobs.pop(batch[0], None): yield _lost(batch[0], todo, e)
             alone = True
 
-cluster_patience = 60. # seconds beyond a job's own time without a sign of life, after which a cluster's answer is no longer waited for
+cluster_patience = 60. # seconds beyond a job's own time; then a cluster's answer is no longer waited for
 
 def _on_dask(client, jobs, todo, workers):
-    "By a Dask cluster's own futures, whose failures joblib's backend never learns; a job that fails among others is tried alone"
+    "By a Dask cluster's own futures, whose failures joblib never learns; a job that fails among others is tried alone"
     from dask.distributed import wait
     send = lambda k: client.submit(_search, *jobs[k], pure=False, retries=0)
-    limit, left, point, failed = cluster_patience + max((job[4] for job in jobs.values()), default=0.), list(jobs), {}, []
+    limit, left, point, failed = cluster_patience + max([job[4] for job in jobs.values()], default=0.), list(jobs), {}, []
     try:
         while left or point:
             while left and len(point) < 2*workers: point.update({send(k): k for k in [left.pop(0)]})
@@ -452,7 +462,8 @@ def _read_workers(workers):
     "How many processes search at the same time"
     if workers is None: return joblib.effective_n_jobs(-1)
     if isinstance(workers, bool) or not isinstance(workers, int) or not (workers >= 1 or workers == -1):
-        raise ValueError(f'certify: expected workers as a number of processes >= 1, or None for one a CPU core, got {workers!r}')
+        raise ValueError(f'certify: expected workers as a number of processes >= 1, or None '
+                         f'for one a CPU core, got {workers!r}')
     return workers
 
 def _problem(model, x, y, eps, p, box, timeout, solver, wanted):
@@ -464,7 +475,8 @@ def _problem(model, x, y, eps, p, box, timeout, solver, wanted):
     if unknown or not wanted: raise ValueError(f'{where} stages among {", ".join(stages)}, got {", ".join(sorted(unknown)) or "none"}')
     if solver not in ('cbc', 'highs'): raise ValueError(f"{where} solver 'cbc' or 'highs', got {solver!r}")
     if not x.isfinite().all():
-        raise ValueError(f'{where} finite inputs, got NaN or Inf in point {(~x.flatten(1).isfinite().all(1)).nonzero()[0].item()}')
+        bad = (~x.flatten(1).isfinite().all(1)).nonzero()[0].item()
+        raise ValueError(f'{where} finite inputs, got NaN or Inf in point {bad}')
     check_box(x, box, 'certify')
     box = box and tuple(map(float, box))
     net = _frozen(lower_checked(model, x, 'certify'))
