@@ -532,7 +532,9 @@ class _Search:
         return [s for s in self.lb.argsort().tolist() if not self.lb[s] > limit[s]]
     def job(self, program, objectives, seconds, relax=False, look=True, start=None):
         if not seconds > 0: self.trouble = 'timeout'; return []
-        job = dict(program=(program.lb, program.ub, program.integer, program.rows), objectives=objectives, solver=self.solver, seconds=seconds, relax=relax, start=start, inputs=len(self.ball.lo), all=self.ball.p == 2 or start is not None, tol=tol_solver)
+        job = dict(program=(program.lb, program.ub, program.integer, program.rows), objectives=objectives,
+                   solver=self.solver, seconds=seconds, relax=relax, start=start, tol=tol_solver,
+                   inputs=len(self.ball.lo), all=self.ball.p == 2 or start is not None)
         answers = self.ask(job, seconds + grace_seconds)
         if isinstance(answers, str) and answers.startswith('unusable: '): raise SolverUnavailable(_unavailable(self.solver, answers))
         if isinstance(answers, str): self.trouble = answers; return []
@@ -604,7 +606,7 @@ def _tighten(search, share=.3):
     search.encode(ranges)
 
 def _known(search, group, question):
-    "Binaries of a point that meets a question's program: a witness where one is known (its distance is sought), or x, which needs the escape"
+    "Binaries of a point that meets a question's program: a witness where one is known, or x, which needs the escape"
     if question.escape is None: return None
     best, rivals = search.best, [s + (s >= search.best.y) for s in group]
     near = best.witness is not None and bool((best.margins_to(best.witness)[0, rivals] <= 0).any())
@@ -619,7 +621,8 @@ def _mip(search, group, goal):
     "A MIP over a group of rivals: (lower bound of what is sought over all of them, answer, question)"
     tau = search.tau[group].max().item()
     question = _ask_margin(search.program, replace(search.rivals[group], lo=search.lb[group]), 2*tau, goal, search.ball)
-    answers = search.job(question.program, [question.objective], search.left, start=_known(search, group, question))
+    start = _known(search, group, question)
+    answers = search.job(question.program, [question.objective], search.left, start=start)
     if not answers: return -inf, None, question
     [a] = answers
     search.nodes = None if a['nodes'] is None else a['nodes'] + (search.nodes or 0)
@@ -650,7 +653,7 @@ def _descend(search, question, v):
     if program: search.job(program, [question.margin], search.left, relax=True)
 
 def _refine(search, question, v):
-    "Tangents for the pattern that a MIP's solution chose, until its linear program stays in the ball; False where none was needed"
+    "Tangents for a solution's pattern, until its linear program stays in the ball; False where none was needed"
     program, pattern = _pattern(question, v)
     if program is None or _squares(search.ball, v) is None: return False
     search.visits[pattern] = search.visits.get(pattern, 0) + 1
@@ -665,7 +668,7 @@ def _refine(search, question, v):
     return added
 
 def _decide(search, group):
-    "The MIP over a group of rivals, with tangents added until its point lies in the ball: (lower bound of what is sought, is that all)"
+    "The MIP over a group of rivals, tangents added until its point lies in the ball: (lower bound, is that all)"
     goal, proved, search.visits = search.goal, -inf, {}
     while True:
         bound, a, question = _mip(search, group, goal)
@@ -748,7 +751,8 @@ def _ask(name, model, x, y, eps, p, box, timeout, solver, bounds, goal, confirm,
     left = max(search.left, 1e-3)
     second = _ask(name, net, x, y, b.eps, b.p, box, left, confirm, bounds, goal, None, together, ask, tighten)
     second = replace(second, seconds=r.seconds + second.seconds)
-    if second.status == 'certified': return replace(second, lb=min(r.lb, second.lb), ub=r.ub, nodes=r.nodes, reason=r.reason, solver=f'{solver}+{confirm}')
+    if second.status == 'certified':
+        return replace(r, lb=min(r.lb, second.lb), seconds=second.seconds, solver=f'{solver}+{confirm}')
     if second.status == 'undecided': return replace(second, reason=f'{confirm} did not confirm ({second.reason})')
     return second
 
