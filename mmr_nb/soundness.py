@@ -435,7 +435,7 @@ def random_case(
     if rng.uniform() < .5: model, x = model.float(), x.float().double()
     with torch.no_grad():
         c = model(x.to(next(model.parameters()))).argmax().item()
-        if kind not in planted_kinds: _approach(model, x, c, p, box, rng, kind == 'near')
+        if kind not in planted_kinds: _approach(model, x, c, p, box, rng, kind in ('near', 'steep'))
         logits = copy.deepcopy(model).double()(x)[0]
     c = logits.argmax().item()
     exact = exact_distance(model, x, c, p, box)
@@ -449,7 +449,7 @@ def random_case(
 # %% ../nbs/12a_soundness.ipynb #1d6137bd
 tol_float = 1e-12  # ball and margin of a witness, relative: float64 has computed both
 tol_plain = 1e-7   # distances that come without a safety margin, relative to distance and norm of x
-tol_bound = 1e-9   # a margin bound must be above the true minimum by this, relative, to be searched for
+tol_bound = 1e-12   # a margin bound must be above the true minimum by this, relative, to be searched for
 
 @dataclass(frozen=True)
 class Finding:
