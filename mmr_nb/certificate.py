@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from math import inf, prod
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .networks import Lowered, lower
+from .ball import check_box, exact_arithmetic, read_norm
+from .networks import Lowered, lower_checked
 from .regions import activation_pattern, pull_back, check_input
 from .distances import dual, projection, nearest_in_box
 from .rows import region_distances
@@ -114,21 +115,20 @@ def _margin(logits, c):
     return (f_c - logits.scatter(1, c[:, None], -inf)).amin(1)
 
 # %% ../nbs/04_certificate.ipynb #0c7454b2
+@exact_arithmetic
 def region_certificate(
     model,                 # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,              # inputs, [b, *input_shape]
-    p:float=inf,           # norm of the perturbation: 1, 2 or inf; any p >= 1 without box
+    p:float=inf,           # norm of the perturbation: 1, 2 or inf (or '1', '2', 'inf'); any p >= 1 without box
     box:tuple|None=(0, 1), # lowest and highest value of an input; None: no constraint
     memory:int=2**30,      # bytes to work in
 )->RegionCertificate:      # float64, on the device of x
     "A radius without adversarial examples, exact where the nearest one is in x's region (Theorem 3.1)"
     check_input(x, 'region_certificate')
-    if not p >= 1 or box is not None and p not in (1, 2, inf):
-        raise ValueError(f'region_certificate: expected p = 1, 2 or inf, or any p >= 1 with box=None, got p={p} with box={box}')
-    if box is not None and not (len(x) == 0 or box[0] <= x.min() and x.max() <= box[1]):
-        raise ValueError(f'region_certificate: expected inputs in the box {box}, got values from {x.min().item()} to {x.max().item()}')
+    p = read_norm(p, 'region_certificate', None if box is None else (1., 2., inf))
+    check_box(x, box, 'region_certificate')
     with torch.no_grad():
-        net = lower(model, x.shape[1:], dtype=torch.float64)
+        net = lower_checked(model, x, 'region_certificate')
         numbers = 8*sum(net.n_hidden) + 64*8*prod(net.input_shape)
         chunks = x.to(net.device, torch.float64).split(max(1, memory//2//(8*numbers)))
         results = [_certify_chunk(net, chunk, p, box, memory//4) for chunk in chunks]
@@ -142,6 +142,7 @@ def hull_radius(
     p:float,        # norm of the ball asked for, p >= 1
 )->Tensor:          # [b]
     "Radius of the largest l_p ball in the convex hull of an l_1 and an l_inf ball (MMR-Universal)"
+    p = read_norm(p, 'hull_radius', among=None)
     q, ratio = dual(p), torch.where(rho_1 > rho_inf, rho_1/rho_inf, 1)
     whole = ratio.floor()
     between = rho_1 if q == inf else rho_1/(whole + (ratio - whole)**q)**(1/q)
@@ -154,16 +155,21 @@ def union_radius(
     p:float,        # norm of the ball asked for, p >= 1
 )->Tensor:          # [b]
     "Radius of the largest l_p ball in the union of an l_1 and an l_inf ball (MMR-Universal)"
+    p = read_norm(p, 'union_radius', among=None)
     rest = ((eps_1 - eps_inf)/max(d - 1, 1)).clamp(min=0)
     between = torch.maximum(eps_inf, rest) if p == inf else (eps_inf**p + (d - 1)*rest**p)**(1/p)
     return torch.where(eps_1 <= eps_inf, eps_inf, torch.where(eps_1 >= d*eps_inf, eps_1/d**(1/dual(p)), between))
 
+@exact_arithmetic
+@torch.no_grad()
 def universal_certificate(
     model,            # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,         # inputs, [b, *input_shape]
-    p:float,          # norm of the perturbation, p >= 1
+    p:float,          # norm of the perturbation, p >= 1; a number or its text
     memory:int=2**30, # bytes to work in
 )->Tensor:            # lower bounds of the distance to the nearest change of decision, [b], float64
     "A certificate for every norm from two regional ones, in l_1 and l_inf without box (MMR-Universal)"
-    rho_1, rho_inf = (region_certificate(model, x, norm, None, memory).lb for norm in (1, inf))
+    check_input(x, 'universal_certificate')
+    p, net = read_norm(p, 'universal_certificate', among=None), lower_checked(model, x, 'universal_certificate')
+    rho_1, rho_inf = (region_certificate(net, x, norm, None, memory).lb for norm in (1, inf))
     return hull_radius(rho_1, rho_inf, prod(x.shape[1:]), p)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 import torch
 from torch import Tensor
+from .ball import read_norm
 from .networks import Lowered, lower
 from .regions import check_input
 from .distances import dual, row_norms
@@ -154,7 +155,7 @@ def mmr_loss(
     model,              # nn.Sequential of supported layers (or Lowered)
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true labels, int64 [b]
-    p:float,            # norm of the perturbation, p >= 1 (the paper: 1, 2, inf)
+    p:float,            # norm of the perturbation, p >= 1 (the paper: 1, 2, inf); a number or its text
     gamma_rb:float,     # $\gamma_B$, margin wanted from region boundaries, in units of the input
     gamma_db:float,     # $\gamma_D$, margin wanted from decision boundaries
     n_rb:int,           # $k_B$, number of nearest region boundaries; 0: the decision term alone (MMR-dD)
@@ -162,7 +163,7 @@ def mmr_loss(
     memory:int=2**25,   # bytes to work in
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
-    return _regulariser(model, x, y, [Margin(p, gamma_rb, gamma_db)], n_rb, n_db, memory)
+    return _regulariser(model, x, y, [Margin(read_norm(p, 'mmr_loss', among=None), gamma_rb, gamma_db)], n_rb, n_db, memory)
 
 # %% ../nbs/05_mmr.ipynb #be21220c
 def mmr_universal_loss(

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from .networks import Affine, Relu, Lowered, lower
+from .ball import exact_arithmetic
+from .networks import Affine, Relu, Lowered, lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
 def activation_pattern(
@@ -66,13 +67,14 @@ class LinearRegion:
     V:list        # [b, n_l, d] each; the last [b, K, d]
     a:list        # [b, n_l] each; the last [b, K]
 
+@exact_arithmetic
 def linear_region(
     model,          # nn.Sequential of supported layers, or Lowered
     x:Tensor,       # inputs, [b, *input_shape]; its dtype is the one computed in
 )->LinearRegion:    # of each input
     "The affine maps a network follows around each input (Definition 2.1)"
     check_input(x, 'linear_region')
-    net = lower(model, x.shape[1:], dtype=x.dtype)
+    net = lower_checked(model, x, 'linear_region', x.dtype)
     zs, logits = net(x)
     pattern = activation_pattern(zs)
     Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]

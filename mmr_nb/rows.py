@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .networks import Affine, Conv, Dense, Scale, Lowered, lower
+from .ball import exact_arithmetic, read_norm
+from .networks import Affine, Conv, Dense, Scale, Lowered, lower_checked
 from .regions import chain, check_input
 from .distances import dual, row_norms
 
@@ -287,18 +288,21 @@ def _signs(start, c, s):
     n = torch.arange(len(c), device=c.device)
     return start.new_zeros(len(c), len(start)).index_put((n, c), start.new_ones(())).index_put((n, s), -start.new_ones(()))
 
+@exact_arithmetic
+@torch.no_grad()
 def region_distances(
     model,             # nn.Sequential of supported layers, or Lowered
     x:Tensor,          # inputs, [b, *input_shape]; its dtype is the one computed in
-    p:float=inf,       # norm of the perturbation, p >= 1
+    p:float=inf,       # norm of the perturbation, p >= 1; a number or its text
     memory:int=2**25,  # bytes to work in
     n:int|None=None,   # how many nearest hidden units are wanted; others may come out as inf. None: all
 )->tuple:              # (to hidden units [b, sum n_l], to rival classes [b, K]); inf where there is no hyperplane
     "Distances to all hyperplanes of a region, for a whole test set (Lemmas 3.1 and 3.2)"
     check_input(x, 'region_distances')
-    net = lower(model, x.shape[1:], dtype=x.dtype)
+    p = read_norm(p, 'region_distances', among=None)
+    net = lower_checked(model, x, 'region_distances', x.dtype)
     step = max(1, memory//(32*x.element_size()*(sum(net.n_hidden) + math.prod(net.input_shape))))
-    with torch.no_grad(): parts = [_distances(net, part, p, memory, n) for part in x.split(step)]
+    parts = [_distances(net, part, p, memory, n) for part in x.split(step)]
     return tuple(torch.cat(t) for t in zip(*parts))
 
 def _distances(net, x, p, memory, n):
