@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_nudge', 'tol_beyond', 'tol_clear', 'tol_inside',
-           'tol_shrink', 'margin', 'check_witness', 'steepest', 'project', 'random_start', 'pgd', 'trace_rays',
-           'ray_search', 'linear_region_attack', 'library_attack', 'into_ball', 'Falsified', 'falsify']
+           'tol_shrink', 'tol_past', 'tol_float32', 'margin', 'check_witness', 'steepest', 'project', 'random_start',
+           'pgd', 'trace_rays', 'ray_search', 'linear_region_attack', 'library_attack', 'into_ball', 'settle_witness',
+           'Falsified', 'falsify']
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
+from .ball import check_box, exact_arithmetic, read_eps, read_norm
 from .networks import Lowered, Affine, Relu, lower
 from .regions import activation_pattern, check_input, pull_back
 from .distances import box_distances, projection, row_norms
@@ -29,42 +31,53 @@ def margin(
 
 # %% ../nbs/07_attacks.ipynb #9920d33f
 def _check_attack(name, x, y, eps, p, box, n_classes=None):
-    "Refuse what no attack can work on"
+    "Refuse what no attack can work on; the norm, the radii [b] and the box as numbers"
     check_input(x, name)
-    if p not in (1, 2, inf): raise ValueError(f'{name}: expected p = 1, 2 or inf, got {p!r}')
-    if not eps >= 0: raise ValueError(f'{name}: expected eps >= 0, got {eps!r}')
+    p, eps = read_norm(p, name), read_eps(eps, x, name)
+    check_box(x, box, name)
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != x.shape[:1]:
         what = f'{y.dtype} {list(y.shape)}' if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f'{name}: expected labels in int64, [{len(x)}], got {what}')
     if n_classes is not None and not ((y >= 0) & (y < n_classes)).all():
-        raise ValueError(f'{name}: expected labels from 0 to {n_classes-1}, got {y.min().item()} to {y.max().item()}')
-    if box is not None and not box[0] < box[1]: raise ValueError(f'{name}: expected a box (lo, hi) with lo < hi, got {box}')
-    if box is not None and not ((x >= box[0]) & (x <= box[1])).all():
-        raise ValueError(f'{name}: expected inputs in the box {box}, got values from {x.min().item()} to {x.max().item()}')
+        got = f'{y.min().item()} to {y.max().item()}'
+        raise ValueError(f'{name}: expected labels from 0 to {n_classes-1}, got {got}')
+    return p, eps, None if box is None else tuple(map(float, box))
+
+def _one_radius(name, eps):
+    "The radius of all points, for an attack that knows only one"
+    if len(eps) and (eps != eps[0]).any():
+        raise ValueError(f'{name}: expected one radius eps for all points, got {eps.tolist()}')
+    return eps[0].item() if len(eps) else 0.
 
 def _like(t, x): return t.view(-1, *(1,)*(x.dim() - 1))
 def _norms(delta, p): return row_norms(delta.flatten(1), p)
 def _inside(x, box): return x if box is None else x.clamp(*box)
 
 # %% ../nbs/07_attacks.ipynb #b9a3ad8d
+@exact_arithmetic
 def check_witness(
     model,              # nn.Sequential of supported layers, or Lowered in float64
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true classes, [b]
     witness:Tensor,     # what should be adversarial, [b, *input_shape]; NaN: none
-    eps:float,          # radius
+    eps,                # radius: one number or [b]
     p:float=inf,        # norm of the perturbation: 1, 2 or inf
     box:tuple|None=(0, 1), # lowest and highest value of an input; None: no box
 )->Tensor:              # bool, [b]: margin <= 0 in float64, inside ball and box
     "Which witnesses are adversarial examples (section 3)"
     with torch.no_grad(), _evaluating(model):
         net = lower(model, x.shape[1:], dtype=torch.float64)
-        _check_attack('check_witness', x, y, eps, p, box, net.n_classes)
-        if witness.shape != x.shape: raise ValueError(f'check_witness: expected witnesses {list(x.shape)}, got {list(witness.shape)}')
-        w, logits = witness.double(), net(witness.double())[1]
-        near = _norms(w - x.double(), p) <= eps
-        boxed = True if box is None else ((w >= box[0]) & (w <= box[1])).flatten(1).all(1)
-        return near & boxed & logits.isfinite().all(1) & (margin(logits, y) <= 0)
+        p, eps, box = _check_attack('check_witness', x, y, eps, p, box, net.n_classes)
+        if witness.shape != x.shape:
+            raise ValueError(f'check_witness: expected witnesses {list(x.shape)}, got {list(witness.shape)}')
+        return _judged(net, x.double(), y, witness.double(), eps, p, box) <= 0
+
+def _judged(net, x, y, w, eps, p, box):
+    "Margins of witnesses, [b]; inf where one lies outside ball or box, or its logits are no numbers"
+    logits = net(w)[1]
+    near = _norms(w - x, p) <= eps
+    boxed = True if box is None else ((w >= box[0]) & (w <= box[1])).flatten(1).all(1)
+    return torch.where(near & boxed & logits.isfinite().all(1), margin(logits, y), inf)
 
 # %% ../nbs/07_attacks.ipynb #f6e12d3c
 @contextmanager
@@ -101,6 +114,7 @@ def steepest(
     box:tuple|None=(0, 1), # lowest and highest value of an input
 )->Tensor:                 # steps of norm 1 (0 where g is), [b, *input_shape]
     "The step of norm 1 along which a linear function rises most (Hölder's inequality, section 3)"
+    p = read_norm(p, 'steepest')
     if p == inf: return g.sign()
     if p == 2:
         n = _like(_norms(g, 2), g)
@@ -126,11 +140,12 @@ def _threshold(u, room, eps):
 def project(
     z:Tensor,              # points, [b, *input_shape]
     x:Tensor,              # centres of the balls, in the box, same shape
-    eps:float,             # radius
+    eps,                   # radius: one number or [b]
     p:float=inf,           # norm of the ball: 1, 2 or inf
     box:tuple|None=(0, 1), # lowest and highest value of an input; None: no box
 )->Tensor:                 # points in ball and box, [b, *input_shape]
     "Back into the ball around x and the box (for p = 2 as the authors: clip, then shrink towards x)"
+    p, eps = read_norm(p, 'project'), _like(eps, x) if isinstance(eps, Tensor) else eps
     if p == inf: return _inside(x + (z - x).clamp(-eps, eps), box)
     if p == 2:
         delta = _inside(z, box) - x
@@ -139,7 +154,7 @@ def project(
     u = (z - x).flatten(1)
     lo, hi = box or (-inf, inf)
     room = torch.where(u > 0, hi - x.flatten(1), x.flatten(1) - lo)
-    return _inside(x + _threshold(u, room, eps).view_as(x), box)
+    return _inside(x + _threshold(u, room, eps.flatten(1) if isinstance(eps, Tensor) else eps).view_as(x), box)
 
 # %% ../nbs/07_attacks.ipynb #9e1d5ef2
 def random_start(
@@ -150,6 +165,7 @@ def random_start(
     generator:torch.Generator|None=None, # source of randomness; None: a fresh one with seed 0
 )->Tensor:                 # points in ball and box, [b, *input_shape]
     "Where PGD begins (B.1): uniform for p = inf, a random direction of length eps for p = 1, 2"
+    p = read_norm(p, 'random_start')
     generator = torch.Generator(x.device).manual_seed(0) if generator is None else generator
     make = dict(generator=generator, device=generator.device, dtype=x.dtype)
     if p == inf: delta = 2*torch.rand(x.shape, **make) - 1
@@ -179,7 +195,8 @@ def pgd(
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(model) as f:
         if x.dtype != _dtype(model): raise ValueError(f"pgd: expected inputs in the model's {_dtype(model)}, got {x.dtype}")
         x = x.detach().clone()
-        _check_attack('pgd', x, y, eps, p, box, f(x[:1]).shape[1])
+        p, radii, box = _check_attack('pgd', x, y, eps, p, box, f(x[:1]).shape[1])
+        eps = _one_radius('pgd', radii)
         best, least = x.clone(), x.new_full((len(x),), inf)
         for _ in range(restarts):
             todo = (least > 0).nonzero()[:, 0] if stop else torch.arange(len(x), device=x.device)
@@ -248,13 +265,13 @@ def ray_search(
     x:Tensor,              # starts, [b, *input_shape]
     u:Tensor,              # directions, same shape
     y:Tensor,              # true classes, [b]
-    t_max:Tensor,          # how far to look, [b]
+    t_max,                 # how far to look: one number or [b]
 )->Tensor:                 # the least t in [0, t_max] with margin <= 0 at x + t u, float64, [b]; inf: none
     "The first change of decision along a ray, exactly"
     check_input(x, 'ray_search')
     with torch.no_grad(), _evaluating(model):
         net, x = lower(model, x.shape[1:], dtype=torch.float64), x.double()
-        return _search_rays(net, x, u.double(), y, torch.as_tensor(t_max).to(x).expand(len(x)))
+        return _search_rays(net, x, u.double(), y, torch.as_tensor(t_max, dtype=x.dtype, device=x.device).expand(len(x)))
 
 def _search_rays(net, x, u, y, t_max):
     "`ray_search` in the network's type, as many rays at once as memory allows, judging by the knots of the last ones"
@@ -363,7 +380,9 @@ def linear_region_attack(
     "Small adversarial perturbations by exact line search through linear regions (sections 2 and 3)"
     with torch.no_grad(), _evaluating(model):
         net = lower(model, x.shape[1:], dtype=torch.float64)
-        _check_attack('linear_region_attack', x, y, eps, p, box, net.n_classes)
+        nowhere = isinstance(eps, float) and eps == inf  # no radius
+        p, radii, box = _check_attack('linear_region_attack', x, y, 0. if nowhere else eps, p, box, net.n_classes)
+        eps = inf if nowhere else _one_radius('linear_region_attack', radii)
         x = x.double()
         starts = x[None] if starts is None else _inside(starts.double(), box)
         clean, k = margin(net(x)[1], y) <= 0, min(rivals, net.n_classes - 1)
@@ -457,7 +476,8 @@ def library_attack(
     seed:int=0,         # of the library's random starts
 )->Tensor:              # candidates, [b, *input_shape], float64; x itself where none: to be checked
     "Stronger gradient attacks from torchattacks (the optional extra `attacks`), in l_1 from adv-lib"
-    _check_attack('library_attack', x, y, eps, p, box)
+    p, radii, box = _check_attack('library_attack', x, y, eps, p, box)
+    eps = _one_radius('library_attack', radii)
     if method not in ('apgd', 'fab', 'cw'): raise ValueError(f"library_attack: expected method 'apgd', 'fab' or 'cw', got {method!r}")
     if method == 'cw' and p != 2: raise ValueError(f'library_attack: expected p = 2 for cw, got {p}')
     if box is None: raise ValueError('library_attack: expected a box (lo, hi), got None')
@@ -479,18 +499,85 @@ tol_shrink = (0., 1e-12, 1e-9, 1e-6) # relative shrinking that gets there
 def into_ball(
     z:Tensor,              # candidates, [b, *input_shape]
     x:Tensor,              # centres, in the box, same shape
-    eps:float,             # radius
+    eps,                   # radius: one number or [b]
     p:float=inf,           # norm of the ball: 1, 2 or inf
     box:tuple|None=(0, 1), # lowest and highest value of an input; None: no box
 )->Tensor:                 # float64, [b, *input_shape]: ||z - x|| <= eps as computed, no tolerance
     "Candidates moved inside ball and box, as little as rounding asks for"
-    x, out = x.double(), x.double()
+    p, x, out = read_norm(p, 'into_ball'), x.double(), x.double()
     delta = project(z.double(), x, eps, p, box) - x
     for shrink in reversed(tol_shrink):
         w = _inside(x + (1 - shrink)*delta, box)
         out = torch.where(_like(_norms(w - x, p) <= (1 - tol_inside)*eps, x), w, out)
     return out
 
+# %% ../nbs/07_attacks.ipynb #f5259d88
+tol_past = (0., 1e-12, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, .5) # steps on, relative to the distance from x
+tol_float32 = 2**-20 # margin below zero that another order of float32 sums won't undo, relative to the logits
+
+def _ways_on(net, x, y, w, p):
+    "Steps from witnesses: on along the ray from x, then down the slope of the margin; (length, step) each"
+    for t in tol_past: yield t, w - x
+    with torch.enable_grad():
+        z = w.clone().requires_grad_()
+        g, = torch.autograd.grad(margin(net(z)[1], y).sum(), z)
+    down = -_like(_norms(w - x, p), x)*steepest(g.nan_to_num(0, 0, 0), p)
+    for t in tol_past[1:]: yield t, down
+
+def _rounded(w, x, dtype):
+    "Witnesses that a smaller type can hold, each coordinate rounded towards x: the perturbation only shrinks"
+    r = w.to(dtype)
+    over = (r.double() - x).abs() > (w - x).abs()
+    return torch.where(over, torch.nextafter(r, x.to(dtype)), r)
+
+def _agrees(logits_of, w, y):
+    "Where another network clearly misclassifies, too"
+    logits = logits_of(w)
+    clear = margin(logits, y) < -tol_float32*logits.abs().amax(1)
+    return clear & logits.isfinite().all(1)
+
+@exact_arithmetic
+def settle_witness(
+    net:Lowered,           # the network in float64, by which a witness counts
+    x:Tensor,              # inputs in the box, [b, *input_shape]
+    y:Tensor,              # true classes, [b]
+    witness:Tensor,        # candidates, [b, *input_shape]; NaN: none
+    eps,                   # radius: one number or [b]
+    p:float=inf,           # norm of the perturbation: 1, 2 or inf
+    box:tuple|None=(0, 1), # lowest and highest value of an input; None: no box
+    judge=None,            # the network as it is used, nn.Module or Lowered, in float32; None: nobody else is asked
+)->tuple:                  # (witness [b, *input_shape] in float64, NaN where none counts; holds: bool [b])
+    "Witnesses moved past the boundary, as little as it takes to hold (bool) in the network that is used as well"
+    if not isinstance(net, Lowered) or net.dtype != torch.float64:
+        raise ValueError('settle_witness: expected a Lowered in float64, as `lower(model, shape, torch.float64)` gives it')
+    p, eps, box = _check_attack('settle_witness', x, y, eps, p, box, net.n_classes)
+    if witness.shape != x.shape:
+        raise ValueError(f'settle_witness: expected witnesses {list(x.shape)}, got {list(witness.shape)}')
+    with torch.no_grad(), nullcontext() if judge is None else _evaluating(judge) as logits_of:
+        return _settle(net, x.double(), y, into_ball(witness, x, eps, p, box), eps, p, box, judge, logits_of)
+
+def _settle(net, x, y, start, eps, p, box, judge, logits_of):
+    "`settle_witness` from points inside ball and box"
+    best, least, todo = torch.full_like(x, torch.nan), x.new_full((len(x),), inf), torch.arange(len(x), device=x.device)
+    clear, holds = -tol_clear*net(x)[1].abs().amax(1), torch.zeros_like(y, dtype=torch.bool)
+    for t, step in _ways_on(net, x, y, start, p):
+        if not len(todo): break
+        i, judged = todo, lambda w: _judged(net, x[todo], y[todo], w, eps[todo], p, box)
+        w = into_ball(start[i] + t*step[i], x[i], eps[i], p, box)
+        m = judged(w)
+        done = m <= clear[i]
+        if judge is not None:
+            small = _rounded(w, x[i], _dtype(judge))
+            m_small = judged(small.double())
+            done = (m_small <= clear[i]) & _agrees(logits_of, small, y[i])
+            w, m = torch.where(_like(done, w), small.double(), w), torch.where(done, m_small, m)
+            holds[i] = done
+        better = done | (m < least[i]) & (m <= 0)
+        best[i[better]], least[i[better]] = w[better], m[better]
+        todo = i[~done]
+    return best, holds
+
+# %% ../nbs/07_attacks.ipynb #951f6fae
 @dataclass(frozen=True)
 class Falsified:
     "What `falsify` found; unpacks to (found, witness)"
@@ -498,9 +585,11 @@ class Falsified:
     witness:Tensor # float64, [b, *input_shape], NaN where none
     norm:Tensor    # float64, [b], of the witness's perturbation, inf where none
     stage:list     # the stage that found it: 'clean', 'pgd', 'regions', 'library'; '' where none did
+    float32:Tensor # bool, [b]: the model itself, as it is used, misclassifies the witness rounded to its own type
     def __iter__(self): return iter((self.found, self.witness))
 
 # %% ../nbs/07_attacks.ipynb #d61ee44d
+@exact_arithmetic
 def falsify(
     model,                 # nn.Sequential of supported layers, or Lowered in float64; comes back as it was
     x:Tensor,              # inputs in the box, [b, *input_shape]
@@ -515,31 +604,38 @@ def falsify(
     library:str|None=None, # a method of `library_attack` as last stage
     generator:torch.Generator|None=None, # of PGD's starts; None: a fresh one with seed 0
     batch:int=256,         # points at once
-)->Falsified:              # (found [b], witness [b, *input_shape] float64), and norm and stage
+)->Falsified:              # (found [b], witness [b, *input_shape] float64), and norm, stage, float32
     "Look for adversarial examples, cheap attacks first, and prove each one by running it again (section 5)"
     with torch.no_grad(), _evaluating(model):
         net = lower(model, x.shape[1:], dtype=torch.float64)
-        _check_attack('falsify', x, y, eps, p, box, net.n_classes)
-        generator = torch.Generator(x.device).manual_seed(0) if generator is None else generator
+        p, radii, box = _check_attack('falsify', x, y, eps, p, box, net.n_classes)
+        eps = _one_radius('falsify', radii)
         fast, ends = _fast(net, x), x.double().clone()
-        near = _inside(x.to(fast.dtype), box)
-        def by_pgd(i):
-            ends[i] = pgd(fast, near[i], y[i], eps, p, steps, restarts, box, generator, 'margin', stop=True).double()
-            return ends[i]
-        def by_regions(i):
-            centre = x[i].double()
-            starts = torch.stack([centre, ends[i], random_start(centre, eps, p, box, generator)])
-            return linear_region_attack(net, centre, y[i], p, eps, box, starts, rounds=rounds, timeout=timeout, minimal=False)[1]
-        stages = dict(clean=lambda i: x[i].double(), pgd=by_pgd)
-        if rounds: stages['regions'] = by_regions
-        if library: stages['library'] = lambda i: library_attack(model, x[i], y[i], eps, p, library, box)
-        found, stage = torch.zeros_like(y, dtype=torch.bool), ['']*len(x)
+        attacks = _stages(net, fast, x, y, eps, p, box, steps, restarts, rounds, timeout, generator, ends)
+        if library: attacks['library'] = lambda i: library_attack(model, x[i], y[i], eps, p, library, box)
+        found, holds, stage = torch.zeros_like(y, dtype=torch.bool), torch.zeros_like(y, dtype=torch.bool), ['']*len(x)
         witness = torch.full_like(x, torch.nan, dtype=torch.float64)
-        for name, attack in stages.items():
+        for name, attack in attacks.items():
             for i in (~found).nonzero()[:, 0].split(batch):
                 w = into_ball(attack(i), x[i], eps, p, box)
                 ok = check_witness(net, x[i], y[i], w, eps, p, box)
-                found[i[ok]], witness[i[ok]] = True, w[ok]
-                for j in i[ok].tolist(): stage[j] = name
+                i, w = i[ok], w[ok]
+                settled, holds[i] = settle_witness(net, x[i], y[i], w, eps, p, box, fast if model is net else model)
+                witness[i] = torch.where(_like(holds[i], w), settled, w)
+                found[i] = True
+                for j in i.tolist(): stage[j] = name
         norm = torch.where(found, _norms(witness - x.double(), p), inf)
-        return Falsified(found, witness, norm, stage)
+        return Falsified(found, witness, norm, stage, holds)
+
+def _stages(net, fast, x, y, eps, p, box, steps, restarts, rounds, timeout, generator, ends):
+    "The attacks in their order: functions from numbers of points to candidates; PGD leaves its ends to the next"
+    generator = torch.Generator(x.device).manual_seed(0) if generator is None else generator
+    near = _inside(x.to(fast.dtype), box)
+    def by_pgd(i):
+        ends[i] = pgd(fast, near[i], y[i], eps, p, steps, restarts, box, generator, 'margin', stop=True).double()
+        return ends[i]
+    def by_regions(i):
+        centre = x[i].double()
+        starts = torch.stack([centre, ends[i], random_start(centre, eps, p, box, generator)])
+        return linear_region_attack(net, centre, y[i], p, eps, box, starts, rounds=rounds, timeout=timeout, minimal=False)[1]
+    return dict(clean=lambda i: x[i].double(), pgd=by_pgd, **(dict(regions=by_regions) if rounds else {}))

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['inf', 'tol_inside', 'tol_round', 'first_tangent', 'memory_limit', 'grace_seconds', 'tol_solver', 'tol_margin',
-           'tol_cross', 'nudges', 'lp_share', 'quick_share', 'tighten_most', 'tangent_rounds', 'tangent_gain',
-           'tol_touch', 'tol_tangent', 'Ball', 'ball', 'Units', 'Rows', 'pull_rows', 'Program', 'encode', 'Worker',
-           'ask_worker', 'dual_bound', 'Best', 'MipResult', 'solve_margin', 'solve_distance']
+           'tol_cross', 'nudges', 'escape_cost', 'lp_share', 'quick_share', 'tighten_most', 'tangent_rounds',
+           'tangent_gain', 'tol_touch', 'tol_tangent', 'Ball', 'ball', 'Units', 'Rows', 'pull_rows', 'Program',
+           'encode', 'Worker', 'ask_worker', 'dual_bound', 'Best', 'MipResult', 'Question', 'solve_margin',
+           'solve_distance']
 
 # %% ../nbs/10_milp.ipynb #9488fbfd
 import atexit, inspect, math, os, pickle, subprocess, sys, time
@@ -244,14 +245,22 @@ def _solve(job):
         for option in ('primal_feasibility_tolerance', 'dual_feasibility_tolerance', 'mip_feasibility_tolerance'):
             m.solver._set_double_option_value(option, tol)
             if m.solver._get_double_option_value(option) != tol: raise ValueError(f'HiGHS refused {option} = {tol}')
+        if not job['relax']: m.solver._set_string_option_value('presolve', 'off')
     v = [m.add_var(lb=l, ub=u, var_type='B' if i and not job['relax'] else 'C') for l, u, i in zip(lb, ub, integer)]
     constraints = [m.add_constr(mip.LinExpr([v[i] for i in columns.tolist()], values.tolist(), -rhs, sense)) for columns, values, sense, rhs in rows]
+    if job['start']: # a point is known: no need to look for others
+        m.start = [(v[i], value) for i, value in job['start']]
+        if job['solver'] == 'cbc': mip.cbc.cbc_set_parameter(m.solver, 'heur', 'off')
+        else:
+            m.solver._set_double_option_value('mip_heuristic_effort', 0.)
+            for name in ('feasibility_jump', 'rins', 'rens', 'root_reduced_cost', 'zi_round', 'shifting'):
+                m.solver._set_bool_option_value(f'mip_heuristic_run_{name}', False)
     answers, built = [], time.monotonic() - start
     for columns, values, const in job['objectives']:
         seconds = job['seconds'] - (time.monotonic() - start)
         if seconds <= 0: break
         m.objective = mip.LinExpr([v[i] for i in columns.tolist()], values.tolist(), const)
-        status = m.optimize(max_seconds=seconds, **(dict(max_solutions=1) if job['first'] else {})).name
+        status = m.optimize(max_seconds=seconds).name
         a = dict(status=status, bound=m.objective_bound, value=None, x=None, v=None, y=None, nodes=None, build=built, total=time.monotonic() - start)
         if m.num_solutions: a.update(value=m.objective_value, x=[v[i].x for i in range(job['inputs'])], v=[i.x for i in v] if job['all'] else None)
         if job['relax'] and status == 'OPTIMAL': a['y'] = [c.pi for c in constraints]
@@ -359,9 +368,8 @@ tol_margin = 1e-6  # safety margin, at least, relative to the largest margin pos
 tol_cross = 1e-6   # a dual bound above the incumbent by more than this (objectives are of size 1) is a contradiction
 
 def _proved(answer, solver):
-    "Lower bound of a MIP's objective that an answer proves; inf where no point meets the program"
+    "Lower bound of a MIP's objective that an answer proves; INFEASIBLE, of a program that has points, proves nothing"
     status, bound, value = answer['status'], answer['bound'], answer['value']
-    if status == 'INFEASIBLE': return inf if value is None and answer['x'] is None else -inf
     if status != 'OPTIMAL' and (solver == 'cbc' or status not in ('FEASIBLE', 'NO_SOLUTION_FOUND')): return -inf
     if bound is None or not math.isfinite(bound): return -inf
     if value is not None and not bound <= value + tol_cross: return -inf
@@ -374,9 +382,10 @@ nudges = (0., *10.**np.arange(-9., 1.))  # nudges tried, relative to the radius
 class Best:
     "The lowest margin found on a ball, and the nearest witness"
     def __init__(self, net, ball, y): self.net, self.ball, self.y, self.ub, self.witness, self.norm = net, ball, y, inf, None, inf
-    def margins(self, points): # [m, *input_shape] -> f_y - the best rival, [m]
+    def margins_to(self, points): # [m, *input_shape] -> f_y - f_s, inf at s = y, [m, K]
         logits = self.net(points)[1]
-        return logits[:, self.y] - logits.index_fill(1, torch.tensor(self.y), -inf).amax(1)
+        return (logits[:, self.y, None] - logits).index_fill(1, torch.tensor(self.y), inf)
+    def margins(self, points): return self.margins_to(points).amin(1) # [m]
     def try_(self, deltas): # [m, d]
         deltas = self.ball.project(torch.as_tensor(deltas, dtype=torch.float64).reshape(-1, len(self.ball.lo)).nan_to_num(0., 0., 0.))
         points = (self.ball.x + deltas.view(-1, *self.ball.x.shape[1:])).requires_grad_()
@@ -408,24 +417,56 @@ class MipResult:
     reason:str            # what decided, or why nothing could
 
 # %% ../nbs/10_milp.ipynb #be6a2572
-def _margin_program(program, rivals, cut, goal, ball):
-    "The program with the rivals' margins in units of `scale`: (program, objective, scale)"
-    program, d, columns = program.copy(), len(ball.lo), rivals.columns.numpy()
-    lo, hi, scale = rivals.lo.min().item(), rivals.hi, max(rivals.lo.abs().max().item(), rivals.hi.abs().max().item())
-    values, const = (rivals.values/scale).numpy(), (rivals.const/scale).tolist()
-    alone, most = len(const) == 1, hi.max().item() if cut is None else cut
-    w = None if alone else program.variables(np.zeros(len(const)), np.ones(len(const)), integer=True)
-    if not alone: program.row(range(w, w + len(const)), np.ones(len(const)), '=', 1.)
-    if goal == 'distance': # minimise the radius r (p = 2: its square) subject to t <= cut
-        r = program.variables([0.], [1. if ball.p == 2 else ball.eps/ball.size])
-        if ball.p == inf: [program.row([i, r], [sign, -1.], '<', 0.) for i in range(d) for sign in (1., -1.)]
-        else: program.row(np.append(program.rows[0][0], r), np.append(program.rows[0][1], -1.), '<', 0.)
-    t = program.variables([-1.5 if ball.p == 2 else lo/scale], [most/scale])  # p = 2: a floor would blunt the objective, and tangents need its direction
-    for s, c in enumerate(const):
-        extra, big = ([t], [-1.]), 0.
-        if not alone: big = (hi[s].item() - lo)/scale; extra = ([t, w + s], [-1., big])
-        program.row([*columns, *extra[0]], [*values[s], *extra[1]], '<', big - c)
-    return program, (np.array([r if goal == 'distance' else t]), np.ones(1), 0.), scale
+@dataclass(frozen=True)
+class Question:
+    "A program with what is to be minimised; every point of the ball meets it"
+    program:Program
+    objective:tuple  # (columns, values, constant)
+    margin:tuple     # the same for the lowest margin, in units of `scale`
+    scale:float      # the largest margin possible
+    bar:float        # where the objective is lower, its point has a margin at most the limit
+    escape:int|None=None  # the column of the escape
+
+escape_cost = 2.  # of a point without a rival in the search for the nearest one with, in units of the largest radius
+
+def _ask_margin(program, rivals, limit, goal, ball):
+    "What is asked about the rivals' margins: 'decide' whether one is at most the limit, the lowest 'margin', or the 'distance'"
+    program = program.copy()
+    scale = max(rivals.lo.abs().max().item(), rivals.hi.abs().max().item())
+    t = _lowest_margin(program, rivals, scale, ball)
+    margin = (np.array([t]), np.ones(1), 0.)
+    if goal == 'margin': return Question(program, margin, margin, scale, inf)
+    escape = program.variables([0.], [1.], integer=True)  # t <= limit where it is 0, t <= the largest margin where it is 1
+    program.row((t, escape), (1., -max(rivals.hi.max().item() - limit, limit)/scale), '<', limit/scale)
+    if goal == 'decide': return Question(program, (np.array([escape]), np.ones(1), 0.), margin, scale, .5, escape)
+    r, most = _radius(program, ball)
+    cost = escape_cost*most
+    return Question(program, (np.array([r, escape]), np.array([1., cost]), 0.), margin, scale, (most + cost)/2, escape)
+
+def _lowest_margin(program, rivals, scale, ball):
+    "A variable that is at least the margin to one of the rivals, the solver's choice; gives its column"
+    values, const, columns = (rivals.values/scale).numpy(), (rivals.const/scale).tolist(), rivals.columns.numpy()
+    lo, hi, n = rivals.lo.min().item()/scale, (rivals.hi/scale).tolist(), len(const)
+    floor = -1.5 if ball.p == 2 else lo  # p = 2: a floor at lo would blunt the objective, and tangents need its direction
+    t = program.variables([floor], [max(hi)])
+    if n == 1:
+        program.row([*columns, t], [*values[0], -1.], '<', -const[0])
+        return t
+    w = program.variables(np.zeros(n), np.ones(n), integer=True)
+    program.row(range(w, w + n), np.ones(n), '=', 1.)
+    for s in range(n): program.row([*columns, t, w + s], [*values[s], -1., hi[s] - lo], '<', hi[s] - lo - const[s])
+    return t
+
+def _radius(program, ball):
+    "A variable that is at least the norm of the perturbation (p = 2: its square), in the program's unit: (column, largest value)"
+    most = 1. if ball.p == 2 else ball.eps/ball.size
+    r = program.variables([0.], [most])
+    if ball.p == inf:
+        for i in range(len(ball.lo)):
+            for sign in (1., -1.): program.row([i, r], [sign, -1.], '<', 0.)
+    else: program.row(np.append(program.rows[0][0], r), np.append(program.rows[0][1], -1.), '<', 0.)
+    return r, most
+
 
 # %% ../nbs/10_milp.ipynb #03d8d4db
 class _Search:
@@ -452,9 +493,9 @@ class _Search:
     def open(self): # rivals that may still matter, the most dangerous first
         limit = torch.full_like(self.lb, self.best.ub) if self.goal == 'margin' else self.tau
         return [s for s in self.lb.argsort().tolist() if not self.lb[s] > limit[s]]
-    def job(self, program, objectives, seconds, relax=False, first=False, look=True):
+    def job(self, program, objectives, seconds, relax=False, look=True, start=None):
         if not seconds > 0: self.trouble = 'timeout'; return []
-        job = dict(program=(program.lb, program.ub, program.integer, program.rows), objectives=objectives, solver=self.solver, seconds=seconds, relax=relax, first=first, inputs=len(self.ball.lo), all=self.ball.p == 2, tol=tol_solver)
+        job = dict(program=(program.lb, program.ub, program.integer, program.rows), objectives=objectives, solver=self.solver, seconds=seconds, relax=relax, start=start, inputs=len(self.ball.lo), all=self.ball.p == 2 or start is not None, tol=tol_solver)
         answers = self.ask(job, seconds + grace_seconds)
         if isinstance(answers, str): self.trouble = answers; return []
         found = [a['x'] for a in answers if a['x'] is not None and look]
@@ -524,34 +565,59 @@ def _tighten(search, share=.3):
         return proved[:n], -proved[n:]
     search.encode(ranges)
 
-def _mip(search, group, first):
-    "The MIP over a group of rivals: (lower bound of what is sought over all of them, answer, program, objective)"
+def _known(search, group, question):
+    "Binaries of a point that meets a question's program: a witness where one is known (its distance is sought), or x, which needs the escape"
+    if question.escape is None: return None
+    best, rivals = search.best, [s + (s >= search.best.y) for s in group]
+    near = best.witness is not None and bool((best.margins_to(best.witness)[0, rivals] <= 0).any())
+    zs = search.net(best.witness if near else search.ball.x)[0]
+    start = [(question.escape, 0. if near else 1.)]
+    for units, z in zip(search.layers, zs):
+        n, on = len(units.unstable), (z.flatten()[units.unstable] > 0).double().tolist()
+        start += [(units.column + 2*n + j, v) for j, v in enumerate(on)]
+    return start
+
+def _mip(search, group, goal):
+    "A MIP over a group of rivals: (lower bound of what is sought over all of them, answer, question)"
     tau = search.tau[group].max().item()
-    cut = None if search.goal == 'margin' else 2*tau  # an infeasible program proves a margin beyond it
-    rivals = replace(search.rivals[group], lo=search.lb[group])
-    program, objective, scale = _margin_program(search.program, rivals, cut, search.goal, search.ball)
-    answers = search.job(program, [objective], search.left, first=first)
-    if not answers: return -inf, None, program, objective
+    question = _ask_margin(search.program, replace(search.rivals[group], lo=search.lb[group]), 2*tau, goal, search.ball)
+    answers = search.job(question.program, [question.objective], search.left, start=_known(search, group, question))
+    if not answers: return -inf, None, question
     [a] = answers
     search.nodes = None if a['nodes'] is None else a['nodes'] + (search.nodes or 0)
     proved = _proved(a, search.solver)
-    if search.goal == 'distance': proved = _distance(proved, max(tol_margin, tol_solver*(len(program.lb) + len(program.rows))), search.ball)
-    elif proved == inf: proved = -inf if cut is None else cut - tau  # without a cut some point always exists
-    else: proved = proved*scale - tau
-    return proved, a, program, objective
+    if goal == 'decide': proved = tau if proved > question.bar else -inf
+    elif goal == 'margin': proved = proved*question.scale - tau
+    else: proved = _distance(proved, question, search.ball)
+    return proved, a, question
 
-def _distance(r, tau, ball):
-    "What a bound of the program's radius proves of the distance"
-    if r == inf: return ball.eps
-    return ball.eps*math.sqrt(max(0., r - tau)) if ball.p == 2 else (r - tau)*ball.size
+def _distance(r, question, ball):
+    "What a bound of the radius proves of the distance; above the bar: none within eps"
+    if r > question.bar: return ball.eps
+    size = len(question.program.lb) + len(question.program.rows)
+    r = r - max(tol_margin, tol_solver*size)
+    return min(ball.eps, ball.eps*math.sqrt(max(0., r)) if ball.p == 2 else r*ball.size)
 
-def _refine(search, program, objective, v):
+def _pattern(question, v):
+    "The program with the binaries that a solution chose, and that choice; None where the solution isn't whole"
+    if v is None or len(v) != len(question.program.lb): return None, None
+    program, columns = question.program.copy(), np.flatnonzero(question.program.integer)
+    chosen = tuple(v[j] > .5 for j in columns)
+    for j, on in zip(columns, chosen): program.lb[j] = program.ub[j] = float(on)
+    return program, chosen
+
+def _descend(search, question, v):
+    "The lowest margin within the pattern of a solution, which only had to be below the limit"
+    program, _ = _pattern(question, v)
+    if program: search.job(program, [question.margin], search.left, relax=True)
+
+def _refine(search, question, v):
     "Tangents for the pattern that a MIP's solution chose, until its linear program stays in the ball; False where none was needed"
-    if _squares(search.ball, v) is None or len(v) != len(program.lb): return False
-    program, added, pattern = program.copy(), False, tuple(v[j] > .5 for j in np.flatnonzero(program.integer))
+    program, pattern = _pattern(question, v)
+    if program is None or _squares(search.ball, v) is None: return False
     search.visits[pattern] = search.visits.get(pattern, 0) + 1
     if search.visits[pattern] > 2: return False  # it comes back only by the solver's tolerances
-    for j, on in zip(np.flatnonzero(program.integer), pattern): program.lb[j] = program.ub[j] = float(on)
+    objective, added = question.margin if search.goal == 'decide' else question.objective, False
     for _ in range(tangent_rounds):
         n = len(search.program.rows)
         if not _touch(search, v): return added
@@ -562,17 +628,21 @@ def _refine(search, program, objective, v):
 
 def _decide(search, group):
     "The MIP over a group of rivals, with tangents added until its point lies in the ball: (lower bound of what is sought, is that all)"
-    first, proved, search.visits = search.goal == 'decide', -inf, {}
+    goal, proved, search.visits = search.goal, -inf, {}
     while True:
-        bound, a, program, objective = _mip(search, group, first)
+        bound, a, question = _mip(search, group, goal)
         proved = max(proved, bound)
         if a is None: return proved, False
-        if a['status'] == 'INFEASIBLE' or (search.goal == 'decide' and search.best.ub <= 0): return proved, True
+        if search.goal == 'decide' and proved > 0: return proved, True
+        found = a['status'] != 'INFEASIBLE' and a['value'] is not None and a['value'] < question.bar
+        if found and goal == 'decide' and search.best.ub > 0: _descend(search, question, a.get('v'))
+        if search.goal == 'decide' and search.best.ub <= 0: return proved, True
         if search.left <= 0: search.trouble = 'timeout'; return proved, False
-        if _refine(search, program, objective, a.get('v')): continue
+        if found and _refine(search, question, a.get('v')): continue
+        if found and goal == 'decide': goal = 'margin'; continue  # a margin so small that only the smallest tells
         if a['status'] == 'OPTIMAL': return proved, True
-        if not first: search.trouble = f'solver: {a["status"]}'; return proved, False
-        first = False
+        search.trouble = f'solver: {a["status"]}'; return proved, False
+
 
 # %% ../nbs/10_milp.ipynb #9518e4c4
 def _answer(search, together, tighten):
