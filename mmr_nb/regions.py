@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from .ball import exact_arithmetic
 from .networks import Affine, Relu, Lowered, lower_checked
 
 # %% ../nbs/02_regions.ipynb #2364f77a
@@ -67,7 +66,6 @@ class LinearRegion:
     V:list        # [b, n_l, d] each; the last [b, K, d]
     a:list        # [b, n_l] each; the last [b, K]
 
-@exact_arithmetic
 def linear_region(
     model,          # nn.Sequential of supported layers, or Lowered
     x:Tensor,       # inputs, [b, *input_shape]; its dtype is the one computed in
@@ -75,10 +73,11 @@ def linear_region(
     "The affine maps a network follows around each input (Definition 2.1)"
     check_input(x, 'linear_region')
     net = lower_checked(model, x, 'linear_region', x.dtype)
-    zs, logits = net(x)
-    pattern = activation_pattern(zs)
-    Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
-    offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
+    with torch.autocast(x.device.type, enabled=False):
+        zs, logits = net(x)
+        pattern = activation_pattern(zs)
+        Vs = [V.expand(len(x), -1, -1) for V in push_forward(net, pattern)]
+        offsets = [f - (V @ x.flatten(1)[..., None])[..., 0] for f, V in zip([*zs, logits], Vs)]
     return LinearRegion(pattern, Vs, offsets)
 
 # %% ../nbs/02_regions.ipynb #620801a8

@@ -11,16 +11,18 @@ from math import inf
 from pathlib import Path
 import pandas as pd, torch.nn as nn
 import mmr_nb
+from .ball import read_norm
 from .networks import load_weights, save_weights
 
 # %% ../nbs/13_zoo.ipynb #ef36d088
 def model_name(
     data:str,     # data set, as 'mnist'
     network:str,  # architecture, as 'cnn'
-    p:float,      # norm it was trained for: 1, 2 or inf
+    p:float,      # norm it was trained for: 1, 2 or inf, a number or its text
     scheme:str,   # as 'mmr+at'
 )->str:           # as 'mnist-cnn-linf-mmr+at'
     "A network's name in the zoo"
+    p = read_norm(p, 'model_name')
     norm = 'lp' if scheme == 'mmr-universal' else 'linf' if p == inf else f'l{p:g}'
     return f'{data}-{network}-{norm}-{scheme}'
 
@@ -64,7 +66,8 @@ def _check_robust(entry):
     missing = {'p', 'eps', 'points', 'lb', 'ub', 'protocol'} - {*entry}
     if missing: raise ValueError(f'publish: robust errors need p, eps, points, lb, ub and protocol; missing: {", ".join(sorted(missing))}')
     if not _error('lb', entry['lb']) <= _error('ub', entry['ub']): raise ValueError(f'publish: expected lb <= ub, got {entry["lb"]} and {entry["ub"]}')
-    return {**entry, 'p': 'inf' if entry['p'] in (inf, 'inf') else entry['p']}
+    p = read_norm(entry['p'], 'publish')
+    return {**entry, 'p': 'inf' if p == inf else int(p)}
 
 def publish(
     run,                # folder that `train` wrote
