@@ -678,7 +678,7 @@ def _lie(judge, case, patience, lie, goal='decide'):
 def _lied_to(judge, case, patience, lie):
     "The cascade's MIP with one lie"
     ask = lying_solver(lie, case.seed)
-    with mock.patch.dict(certify.__globals__, solve_margin=partial(solve_margin, ask=ask)):
+    with mock.patch.object(sys.modules[certify.__module__], 'solve_margin', partial(solve_margin, ask=ask)):
         _cascade(judge, case, patience, ('clean', 'mip'), f'lie: {lie}, certify')
 
 
