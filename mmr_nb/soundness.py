@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['tol_pieces', 'tol_program', 'tol_empty', 'nudges', 'planted_kinds', 'written_kinds', 'case_kinds', 'may_refuse',
-           'case_norms', 'radii', 'case_settings', 'tol_float', 'tol_plain', 'tol_bound', 'solver_lies',
-           'affine_pieces', 'rational_margin', 'rational_inside', 'nearest_point', 'ExactDistance', 'exact_distance',
-           'planted_network', 'written_network', 'Case', 'random_case', 'Finding', 'Judge', 'mip_takes', 'lying_solver',
-           'examine_case', 'check_case', 'soundness_gate', 'soundness']
+           'case_norms', 'radii', 'case_settings', 'tol_float', 'tol_plain', 'tol_bound', 'nothing_found',
+           'solver_lies', 'affine_pieces', 'rational_margin', 'rational_inside', 'nearest_point', 'ExactDistance',
+           'exact_distance', 'planted_network', 'written_network', 'Case', 'random_case', 'Finding', 'Judge',
+           'mip_takes', 'lying_solver', 'examine_case', 'check_case', 'soundness_gate', 'soundness']
 
 # %% ../nbs/12a_soundness.ipynb #66425a0a
 import copy, heapq, itertools, sys, tempfile, time, warnings
@@ -44,7 +44,8 @@ def _by_relus(relu):
     def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         shape = nn.functional.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode).shape
         if padding or ceil_mode: raise ValueError('affine_pieces: expected max pooling without padding')
-        first, *more = nn.functional.unfold(x, kernel_size, dilation, 0, stride or kernel_size).unflatten(1, (x.shape[1], -1)).unbind(2)
+        patches = nn.functional.unfold(x, kernel_size, dilation, 0, stride or kernel_size)
+        first, *more = patches.unflatten(1, (x.shape[1], -1)).unbind(2)
         for other in more: first = first + relu(other - first)
         return first.view(shape)
     return dict(
@@ -357,14 +358,15 @@ def written_network(
 )->tuple:       # (network in float64, eval mode; shape of one input)
     "A network whose list of layers doesn't say all that it computes, or that a shortcut may get wrong"
     relu, same = nn.ReLU(), nn.Linear(4, 4)
+    last = nn.Linear(4, 3)
     nets = {
-        'near': lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3)),
-        'shared relu': lambda: nn.Sequential(nn.Linear(3, 5), relu, nn.Linear(5, 4), relu, nn.Linear(4, 3)),
-        'shared linear': lambda: nn.Sequential(nn.Linear(3, 4), relu, same, nn.ReLU(), same, nn.ReLU(), nn.Linear(4, 3)),
+        'near': lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), last),
+        'shared relu': lambda: nn.Sequential(nn.Linear(3, 5), relu, nn.Linear(5, 4), relu, last),
+        'shared linear': lambda: nn.Sequential(nn.Linear(3, 4), relu, same, nn.ReLU(), same, nn.ReLU(), last),
         'subclass': lambda: _overridden(seed % 3),
         'hook': lambda: _hooked(seed % 2),
-        'steep': lambda: nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(.7), nn.Linear(6, 4), nn.LeakyReLU(.3), nn.Linear(4, 3)),
-        'flat': lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 3))}
+        'steep': lambda: nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(.7), nn.Linear(6, 4), nn.LeakyReLU(.3), last),
+        'flat': lambda: nn.Sequential(nn.Flatten(), last)}
     if kind not in nets: raise ValueError(f'written_network: expected one of {written_kinds}, got {kind!r}')
     net, gen = nets[kind](), torch.Generator().manual_seed(seed)
     for t in net.parameters():
@@ -387,8 +389,9 @@ def _less_precise():
     try: yield
     finally: torch.set_float32_matmul_precision(before)
 
-case_settings = {'none': nullcontext, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16), 'inference mode': torch.inference_mode,
-                 'bfloat16': partial(_default, torch.bfloat16), 'float64': partial(_default, torch.float64), 'medium': _less_precise}
+case_settings = { # of PyTorch, as context managers
+    'none': nullcontext, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16), 'inference mode': torch.inference_mode,
+    'bfloat16': partial(_default, torch.bfloat16), 'float64': partial(_default, torch.float64), 'medium': _less_precise}
 
 # %% ../nbs/12a_soundness.ipynb #7faae721
 @dataclass(frozen=True)
@@ -481,7 +484,7 @@ class Finding:
 class Judge:
     "Knows the answer of a case and collects what is said about it"
     def __init__(self, case):
-        self.case, self.flat, self.found, self.known = case, case.x.flatten().numpy(), [], []
+        self.case, self.flat, self.found, self.known, self.small = case, case.x.flatten().numpy(), [], [], []
         self.pieces = affine_pieces(case.model, tuple(case.x.shape[1:]))
     def note(self, method, said, wrong=''): self.found.append(Finding(self.case.seed, method, said, wrong))
     def refutes(self, eps, below=None, witness=None): # does a counterexample within eps stand up in rational arithmetic?
@@ -519,6 +522,14 @@ def falsified(self:Judge, method, witness, eps):
     self.note(method, 'falsified', f'its witness is no counterexample within {eps!r}: {w}' if wrong else '')
 
 @patch
+def fools(self:Judge, method, witness):
+    "Judge the claim that a witness, rounded to float32, is misclassified by the network in float32 as well"
+    x, y = torch.tensor(witness).float().view_as(self.case.x), self.case.y
+    with torch.no_grad(): logits = copy.deepcopy(self.case.model).float()(x)[0]
+    wrong = not (logits[y] <= logits.index_fill(0, torch.tensor(y), -inf).max())
+    self.note(method, 'falsified', f'in float32 it is not: {logits.tolist()}' if wrong else '')
+
+@patch
 def verdict(self:Judge, method, status, lb, witness, eps):
     "Judge one of three statuses"
     if status == 'certified': self.certified(method, max(eps, lb))
@@ -533,7 +544,8 @@ def margins(self:Judge, method, v):
 
 @patch
 def finish(self:Judge):
-    "Judge all margin bounds together; gives what was found"
+    "Judge all margin bounds together, and what was said about float32; gives what was found"
+    for method, w in self.small: self.fools(method, w)
     if not self.known: return self.found
     c, names = self.case, ', '.join(dict.fromkeys(n for n, _ in self.known))
     v = np.max([b for _, b in self.known], axis=0)
@@ -561,6 +573,7 @@ def _cascade(judge, case, patience, wanted, name):
     judge.verdict(name, r.status, r.lb, r.witness, case.eps)
     if r.lb > 0 and r.status != 'certified': judge.certified(f'{name}, lb', r.lb, 'bound')
     if r.ub < inf: judge.falsified(f'{name}, ub', r.witness, r.ub)
+    if r.ub < inf and r.float32: judge.small.append((f'{name}, float32', r.witness))
     for w in [w for w in said if w.category is UserWarning]: judge.note(f'{name}, warning', 'error', '' if r.status == 'undecided' else str(w.message))
 
 def _region(judge, case, patience):
@@ -608,7 +621,7 @@ def _file(judge, case, patience, ending):
         path = Path(folder)/f'network{ending}'
         if ending == '.pt': torch.save(case.model.state_dict(), path)
         else: save_weights(case.model, path, tuple(case.x.shape[1:]))
-        net = load_weights(path)
+        with torch.inference_mode(False): net = load_weights(path)
     r = certify(net, case.x.to(next(net.parameters())), torch.tensor([case.y]), case.eps, case.p, case.box, patience, 1,
                 stages=('clean', 'region', 'bound'), progress=False).iloc[0]
     judge.verdict(f'file {ending}', r.status, r.lb, r.witness, case.eps)
@@ -623,6 +636,7 @@ def _program(judge, case, patience, goal, solver, known):
     judge.margins('solve_margin', np.full(len(judge.pieces[-1][1]), r.lb))
 
 # %% ../nbs/12a_soundness.ipynb #04f79af9
+nothing_found = dict(status='INFEASIBLE', x=None, v=None, value=None, bound=None)
 solver_lies = {  # each changes one answer (a dict) in place, or gives another
     'incumbent moved':      lambda a, rng: a.update(x=a['x'] and (np.array(a['x']) + rng.normal(size=len(a['x']))).tolist()),
     'incumbent far away':   lambda a, rng: a.update(x=a['x'] and (1e6*rng.normal(size=len(a['x']))).tolist()),
@@ -639,7 +653,7 @@ solver_lies = {  # each changes one answer (a dict) in place, or gives another
     'bound infinite':       lambda a, rng: a.update(bound=inf),
     'value NaN':            lambda a, rng: a.update(value=None if a['value'] is None else np.nan),
     'infeasible, with a point': lambda a, rng: a.update(status='INFEASIBLE', x=a['x'] or [0.]*len(a['columns']), value=0.),
-    'infeasible, every MIP': lambda a, rng: None if a['relax'] else a.update(status='INFEASIBLE', x=None, v=None, value=None, bound=None),
+    'infeasible, every MIP': lambda a, rng: None if a['relax'] else a.update(nothing_found),
     'optimal, without a point': lambda a, rng: a.update(status='OPTIMAL', x=None, value=None, bound=1.),
     'unbounded':            lambda a, rng: a.update(status='UNBOUNDED', bound=1.),
     'error':                lambda a, rng: a.update(status='ERROR', bound=1.),
@@ -695,7 +709,8 @@ def _checks(case):
     one, two = ('cbc', 'highs')[::(-1)**case.seed]
     for goal, solver, known in (('decide', one, False), ('decide', two, True), ('margin', one, True), ('distance', two, True)):
         both[f'milp {goal} {solver}'] = partial(_program, goal=goal, solver=solver, known=known)
-    lie, goal, one_word = list(solver_lies)[case.seed % len(solver_lies)], ('decide', 'distance')[case.seed//2 % 2], 'infeasible, every MIP'
+    lie, one_word = list(solver_lies)[case.seed % len(solver_lies)], 'infeasible, every MIP'
+    goal = ('decide', 'distance')[case.seed//2 % 2]
     both |= {f'lie: {lie}': partial(_lie, lie=lie), f'lie: {one_word}, {goal}': partial(_lie, lie=one_word, goal=goal)}
     return both | {f'lie: {one_word}, certify': partial(_lied_to, lie=one_word)}
 
@@ -704,7 +719,7 @@ def examine_case(
     patience:float=10.,  # seconds a solve
     share:float=1.,      # of the methods, drawn by the case's seed
 )->list:                 # of Finding, one a statement
-    "Every method on one case, judged; an error on a question that has an answer counts as wrong, unless it may be refused"
+    "Every method on one case, judged; an error counts as wrong, unless the network or file may be refused"
     judge, rng = Judge(case), np.random.default_rng(case.seed)
     for name, check in _checks(case).items():
         if rng.uniform() >= share: continue
@@ -728,7 +743,8 @@ def _examined(seed, patience, share, kinds):
     torch.set_num_threads(1)
     try:
         case = random_case(seed, kinds)
-        about = dict(kind=case.kind, norm=case.p, box=case.box is not None, scaled=case.scaled, known=case.exact.ub < inf, setting=case.setting)
+        about = dict(kind=case.kind, norm=case.p, box=case.box is not None, scaled=case.scaled,
+                     known=case.exact.ub < inf, setting=case.setting)
         return [dict(vars(f), **about) for f in examine_case(case, patience, share)]
     finally: torch.set_num_threads(threads)
 
