@@ -40,7 +40,8 @@ def parse_radius(
     top, _, bottom = str(s).partition('/')
     try: radius = float(top)/float(bottom or 1)
     except (ValueError, ZeroDivisionError): radius = -1.
-    if not 0 <= radius < inf: raise ValueError(f'--eps: expected a radius, a finite number >= 0 or a fraction such as 8/255, got {s!r}')
+    if not 0 <= radius < inf:
+        raise ValueError(f'--eps: expected a radius, a finite number >= 0 or a fraction such as 8/255, got {s!r}')
     return radius
 
 def parse_points(
@@ -105,7 +106,8 @@ def load_network(
     activation:str|None=None, # 'relu': what lies between the weights of a state dict
 )->nn.Sequential:    # network in eval mode, with its card
     "A network from a file if there is one, or from the zoo"
-    return load_weights(model, activation) if Path(model).exists() or Path(model).suffix in ('.safetensors', '.pt', '.pth', '.mat') else load_model(model)
+    is_file = Path(model).exists() or Path(model).suffix in ('.safetensors', '.pt', '.pth', '.mat')
+    return load_weights(model, activation) if is_file else load_model(model)
 
 def check_network(
     name:str,        # what should be 'fc1', 'fc10' or 'cnn'
@@ -119,7 +121,8 @@ def check_limits(
     epochs:int|None=None,    # passes over the training images
 ):
     "Refuse, before anything is computed, limits that are none"
-    if timeout is not None and not 0 < timeout < inf: raise ValueError(f'--timeout: expected seconds, a finite number > 0, got {timeout:g}')
+    if timeout is not None and not 0 < timeout < inf:
+        raise ValueError(f'--timeout: expected seconds, a finite number > 0, got {timeout:g}')
     if workers is not None and workers < 1: raise ValueError(f'--workers: expected at least one process, got {workers}')
     if epochs is not None and epochs < 1: raise ValueError(f'--epochs: expected at least one, got {epochs}')
 

@@ -163,7 +163,8 @@ def mmr_loss(
     memory:int=2**25,   # bytes to work in
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
-    return _regulariser(model, x, y, [Margin(read_norm(p, 'mmr_loss', among=None), gamma_rb, gamma_db)], n_rb, n_db, memory)
+    margin = Margin(read_norm(p, 'mmr_loss', among=None), gamma_rb, gamma_db)
+    return _regulariser(model, x, y, [margin], n_rb, n_db, memory)
 
 # %% ../nbs/05_mmr.ipynb #be21220c
 def mmr_universal_loss(

@@ -240,7 +240,8 @@ def _computes_as(m, kind): return all(getattr(type(m), f) is getattr(kind, f) fo
 
 def _is_sequential(m):
     "An nn.Sequential, or a subclass of it that calls its children in turn as well"
-    return isinstance(m, nn.Sequential) and _computes_as(m, nn.Sequential) and type(m).__iter__ is nn.Sequential.__iter__
+    if not isinstance(m, nn.Sequential): return False
+    return _computes_as(m, nn.Sequential) and type(m).__iter__ is nn.Sequential.__iter__
 
 def _kind(m):
     "A layer's type; the one below if its weights are parametrized, as by weight_norm"
@@ -248,7 +249,7 @@ def _kind(m):
     return kind if _computes_as(m, kind) else type(m)
 
 def _leaves(model, place=''):
-    "Layers of a nested Sequential as they are called, with their places, as ('0.1', module); one used twice comes twice"
+    "Layers of a nested Sequential as they are called, with places, as ('0.1', module); one used twice comes twice"
     _check_calls(model, f'layer {place[:-1]} ({type(model).__name__})' if place else 'the network')
     for name, m in model._modules.items():
         if _is_sequential(m): yield from _leaves(m, f'{place}{name}.')
@@ -256,10 +257,12 @@ def _leaves(model, place=''):
 
 def _check_calls(m, where):
     "Refuse what makes this module compute something else than others of its type"
-    if 'forward' in vars(m): raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
+    if 'forward' in vars(m):
+        raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
     if m._forward_hooks or m._forward_pre_hooks:
-        raise ValueError(f'{where}: expected no hooks, which may change what is computed, got {len(m._forward_hooks)} forward '
-                         f'and {len(m._forward_pre_hooks)} forward pre-hooks: remove them (pruning: torch.nn.utils.prune.remove)')
+        raise ValueError(f'{where}: expected no hooks, which may change what is computed, '
+                         f'got {len(m._forward_hooks)} forward and {len(m._forward_pre_hooks)} forward pre-hooks: '
+                         'remove them (pruning: torch.nn.utils.prune.remove)')
 
 def _not_supported(m, where):
     "The error for a layer that isn't known"
@@ -303,9 +306,11 @@ def _affine_norm(scale, shift, shape, where, n):
 
 def _batchnorm(m, shape, where, to):
     if m.training: raise ValueError(f'{where}: expected eval mode (fixed statistics), got training mode; call model.eval()')
-    if m.running_mean is None or m.running_var is None: raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
+    if m.running_mean is None or m.running_var is None:
+        raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
     if not ((m.running_var >= 0) & (m.running_var + m.eps > 0)).all():
-        raise ValueError(f'{where}: expected running_var >= 0 and running_var + eps > 0, got {m.running_var.min().item()!r} and eps {m.eps!r}')
+        raise ValueError(f'{where}: expected running_var >= 0 and running_var + eps > 0, got '
+                         f'{m.running_var.min().item()!r} and eps {m.eps!r}')
     scale = (to(m.running_var) + m.eps).rsqrt() * (1 if m.weight is None else to(m.weight))
     return _affine_norm(scale, (0 if m.bias is None else to(m.bias)) - to(m.running_mean)*scale, shape, where, m.num_features)
 
@@ -386,18 +391,24 @@ def _same_network(net, input_shape, dtype):
 
 def _check_root(model):
     "Refuse what isn't a Sequential that calls its layers in turn, and hooks that reach every module"
-    if not isinstance(model, nn.Sequential): raise ValueError(f'lower: expected an nn.Sequential, got {type(model).__name__}')
+    if not isinstance(model, nn.Sequential):
+        raise ValueError(f'lower: expected an nn.Sequential, got {type(model).__name__}')
     if not _is_sequential(model):
-        raise ValueError(f'lower: expected an nn.Sequential that calls its layers in turn, got {type(model).__name__}, which may compute something else')
+        raise ValueError(f'lower: expected an nn.Sequential that calls its layers in turn, got '
+                         f'{type(model).__name__}, which may compute something else')
     if _torch_module._global_forward_hooks or _torch_module._global_forward_pre_hooks:
-        raise ValueError('lower: expected no hooks, got one that is registered for all modules (register_module_forward_hook): remove it')
+        raise ValueError('lower: expected no hooks, got one that is registered for all modules '
+                         '(register_module_forward_hook): remove it')
 
 def _check_classes(n):
-    if n < 2: raise ValueError(f'lower: expected at least two outputs, one a class, got {n}. A network with one output f decides by its sign: '
-                               'append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
+    if n < 2:
+        raise ValueError(f'lower: expected at least two outputs, one a class, got {n}. A network with one output f '
+                         'decides by its sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], '
+                         'which makes the logits (0, f)')
 
 def _check_flatten(m, where):
-    if (m.start_dim, m.end_dim) != (1, -1): raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
+    if (m.start_dim, m.end_dim) != (1, -1):
+        raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
 
 _tensors = ('weight', 'bias', 'running_mean', 'running_var', 'mean', 'std')  # what layers compute with
 
@@ -425,7 +436,9 @@ def lower_checked(
     if isinstance(model, Lowered): return net
     for place, m in model.named_modules():
         active = m.p > 0 if isinstance(m, (nn.Dropout, nn.Dropout2d)) else parametrize.is_parametrized(m)
-        if m.training and active: raise ValueError(f'{who}: expected eval mode, got layer {place} ({type(m).__name__}) in training mode; call model.eval()')
+        if m.training and active:
+            raise ValueError(f'{who}: expected eval mode, got layer {place} ({type(m).__name__}) in training mode; '
+                             'call model.eval()')
     _check_outputs(model, _some_points(x, net).to(net.device), who)
     return net
 
@@ -452,8 +465,9 @@ def _check_outputs(model, x, who, listed=None):
         wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
-    raise ValueError(f'{who}: the network computes something else than its layers say: logit {s} is {own[i, s].item()!r} when it is run, '
-                     f'{ours[i, s].item()!r} by its layers. Is a forward replaced or its result changed?')
+    raise ValueError(f'{who}: the network computes something else than its layers say: '
+                     f'logit {s} is {own[i, s].item()!r} when it is run, {ours[i, s].item()!r} by its layers. '
+                     'Is a forward replaced or its result changed?')
 
 def _largest(t): return t.where(t.isfinite(), 0).abs().amax(1, keepdim=True)
 
@@ -468,7 +482,8 @@ def _own_outputs(model, x, who, in_eval=False):
         run = copy.deepcopy(model, doubled)  # the copy gets these numbers instead of its own
         return (run.eval() if in_eval else run)(x.clone())
     except Exception as e:
-        raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in float64, got {type(e).__name__}: {e}') from e
+        raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in '
+                         f'float64, got {type(e).__name__}: {e}') from e
 
 # %% ../nbs/01_networks.ipynb #72254042
 def random_network(
@@ -512,11 +527,14 @@ def _describe(m, place):
     if _is_sequential(m): return [_describe(c, f'{place}{n}.') for n, c in m._modules.items()]
     if parametrize.is_parametrized(m):
         raise ValueError(f'{where}: expected plain weights, which a file can hold, got parametrized ones: '
-                         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present values")
+                         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present "
+                         "values")
     if type(m) not in _layer_args: raise _not_supported(m, where)
     if type(m) is nn.Flatten: _check_flatten(m, where)
-    if getattr(m, 'padding_mode', 'zeros') != 'zeros': raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
-    if not getattr(m, 'track_running_stats', True): raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
+    if getattr(m, 'padding_mode', 'zeros') != 'zeros':
+        raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
+    if not getattr(m, 'track_running_stats', True):
+        raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
     return [type(m).__name__, _arguments(m)]
 
 def _arguments(m):
@@ -564,7 +582,8 @@ def check_copy(
 )->nn.Sequential:          # what a file of it holds
     "Refuse a network that a file can't hold: not described, or another once it is read"
     net = copy_network(model)
-    _check_outputs(model, _some_points(torch.empty(0, *input_shape, device=_device(model)), lower(net, input_shape)), who, net)
+    points = _some_points(torch.empty(0, *input_shape, device=_device(model)), lower(net, input_shape))
+    _check_outputs(model, points, who, net)
     return net
 
 def _device(model): return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
@@ -594,18 +613,23 @@ def load_weights(
 )->nn.Sequential:            # network, eval mode, with `.card` (a dict; at least 'input_shape')
     "Read a network; the architecture comes from the card, or from shapes and the activation you name"
     path = Path(path)
-    if activation not in (None, 'relu'): raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
-    if not path.is_file(): raise ValueError(f'load_weights: expected a file, got {path.name}, which {"is a folder" if path.is_dir() else "does not exist"}')
+    if activation not in (None, 'relu'):
+        raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
+    if not path.is_file():
+        raise ValueError(f'load_weights: expected a file, got {path.name}, which '
+                         f'{"is a folder" if path.is_dir() else "does not exist"}')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers: raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
     model, card = readers[path.suffix](path, activation)
     if activation and any(_kind(m) is nn.LeakyReLU for _, m in _leaves(model)):
-        raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got LeakyReLU on its card")
+        raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got LeakyReLU "
+                         'on its card')
     lower(model, card['input_shape'])  # refuses NaN weights and shapes that don't fit
     model.card = card
     return model.eval()
 
-_own_card = 'other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, whose card tells the layers'
+_own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
+             'whose card tells the layers')
 
 def _read_card(path, digest):
     "The card beside a file, if it is there; it must be this file's"
@@ -615,14 +639,18 @@ def _read_card(path, digest):
     except ValueError as e: raise ValueError(f'load_weights: {file.name} is no card: {e}') from None
     if not isinstance(card, dict) or not {'layers', 'input_shape', 'sha256'} <= {*card}:
         raise ValueError(f'load_weights: expected a card with layers, input_shape and sha256 in {file.name}, got none')
-    if digest != card['sha256']: raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 {card["sha256"]}, got {digest}')
+    if digest != card['sha256']:
+        raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 '
+                         f'{card["sha256"]}, got {digest}')
     return card
 
 def _load_safetensors(path, activation):
     from safetensors.torch import load
     data = path.read_bytes()
     card = _read_card(path, hashlib.sha256(data).hexdigest())
-    if card is None: raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, got none')
+    if card is None:
+        raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, '
+                         'got none')
     model, state = build(card['layers']), load(data)
     dtype = next(v.dtype for v in state.values() if v.is_floating_point())
     model.to(dtype).load_state_dict(state)
@@ -631,7 +659,8 @@ def _load_safetensors(path, activation):
 def _load_pt(path, activation):
     model, card = _infer(_read_state(path), path.name)
     if activation is None:
-        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: say activation='relu' "
+        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: "
+                         f"say activation='relu' "
                          f"(--activation relu on the command line) if these are ReLUs; {_own_card}")
     return model, card
 
@@ -641,15 +670,19 @@ def _read_state(path):
     try: content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
         with open(path, 'rb') as f: saved = f.read(2) in (b'PK', b'\x80\x02')
-        what = ('holds Python objects, as a whole module is, and reading those can run code: keep its state_dict() '
-                'instead (torch.save), or the network with save_weights' if saved else 'is no file that torch.save wrote')
-        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} ({type(e).__name__})') from None
+        what = 'is no file that torch.save wrote'
+        if saved: what = ('holds Python objects, as a whole module is, and reading those can run code: '
+                          'keep its state_dict() instead (torch.save), or the network with save_weights')
+        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
+                         f'({type(e).__name__})') from None
     inner = [content[k] for k in _state_names if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
     state = inner[0] if inner else content
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        got = f'a dict with {", ".join(map(str, [*state][:5])) or "nothing in it"}' if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called {" or ".join(_state_names)}), got {got}')
-    return state
+    good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
+    if good: return state
+    keys = ', '.join(map(str, [*state][:5])) if isinstance(state, dict) else ''
+    got = type(state).__name__ + (f' with {keys}' if keys else '')
+    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called '
+                     f'{" or ".join(_state_names)}), got {got}')
 
 _state_names = ('state_dict', 'model_state_dict', 'model')  # what training loops call it within a checkpoint
 

@@ -200,10 +200,12 @@ def stuck(
     share = torch.bincount(y.cpu()).double()/len(y)
     constant, error = torch.special.entr(share).sum().item(), 1 - share.max().item()
     last = history.iloc[-2:]
-    if not ((last.robust_ce/constant - 1).abs() < tol_stuck).all() or not (last.train_error > .9*error).all(): return None
-    return (f'the robust loss has been that of constant logits, {constant:.3f}, for two epochs (now at radius {last.eps.iloc[-1]:g}, training error '
-            f'{last.train_error.iloc[-1]:.0%}), which seldom passes. What may help: a radius that grows more slowly (warmup=.9, more epochs), a network '
-            "trained at a smaller radius, or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
+    near = (last.robust_ce/constant - 1).abs() < tol_stuck
+    if not (near & (last.train_error > .9*error)).all(): return None
+    return (f'the robust loss has been that of constant logits, {constant:.3f}, for two epochs (now at radius '
+            f'{last.eps.iloc[-1]:g}, training error {last.train_error.iloc[-1]:.0%}), which seldom passes. '
+            'What may help: a radius that grows more slowly (warmup=.9, more epochs), a network trained at a smaller '
+            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
 
 # %% ../nbs/09_training.ipynb #ac567f93
 @dataclass(frozen=True)
@@ -326,7 +328,8 @@ def error_rate(
 )->float:                # share of images whose largest logit isn't their label's, in [0, 1]
     "Share of misclassified images: the paper's TE when the images are test images"
     if not len(x): raise ValueError('error_rate: expected at least one image, got none')
-    wrong = sum((model(xb.clone()).argmax(1) != yb).sum().item() for xb, yb in zip(x.split(batch_size), y.split(batch_size)))
+    batches = zip(x.split(batch_size), y.split(batch_size))
+    wrong = sum((model(xb.clone()).argmax(1) != yb).sum().item() for xb, yb in batches)
     return wrong/len(x)
 
 def _final_objective(scheme, model, x, y, generator, batch_size=500):
@@ -529,7 +532,8 @@ def _write_run(out, model, best, history, data, about):
     settings, rows = history.attrs['settings'], history.to_dict('records')
     for kind, weights in (('last', model.state_dict()), ('best', best)):
         epoch = history.attrs['best_epoch'] if kind == 'best' else len(rows)
-        save_weights(copy_network(model, weights), out/f'{kind}.safetensors', data.input_shape, **settings, **about, epoch=epoch, seconds=round(rows[-1]['seconds'], 1),
+        save_weights(copy_network(model, weights), out/f'{kind}.safetensors', data.input_shape,
+                     **settings, **about, epoch=epoch, seconds=round(rows[-1]['seconds'], 1),
                      val_error=rows[epoch - 1].get('val_error'), torch=torch.__version__, python=platform.python_version())
     _write_file(out/'history.csv', history.to_csv(index=False))
 
