@@ -17,7 +17,7 @@ from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_eps, read_norm
-from .networks import Lowered, Affine, Relu, lower
+from .networks import Lowered, Affine, Relu, lower, lower_checked
 from .regions import activation_pattern, check_input, pull_back
 from .distances import box_distances, projection, row_norms
 
@@ -38,10 +38,13 @@ def _check_attack(name, x, y, eps, p, box, n_classes=None):
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != x.shape[:1]:
         what = f'{y.dtype} {list(y.shape)}' if isinstance(y, Tensor) else type(y).__name__
         raise ValueError(f'{name}: expected labels in int64, [{len(x)}], got {what}')
-    if n_classes is not None and not ((y >= 0) & (y < n_classes)).all():
-        got = f'{y.min().item()} to {y.max().item()}'
-        raise ValueError(f'{name}: expected labels from 0 to {n_classes-1}, got {got}')
+    if n_classes is not None: _check_labels(name, y, n_classes)
     return p, eps, None if box is None else tuple(map(float, box))
+
+def _check_labels(name, y, n_classes):
+    if ((y >= 0) & (y < n_classes)).all(): return
+    got = f'{y.min().item()} to {y.max().item()}'
+    raise ValueError(f'{name}: expected labels from 0 to {n_classes-1}, got {got}')
 
 def _one_radius(name, eps):
     "The radius of all points, for an attack that knows only one"
@@ -66,10 +69,11 @@ def check_witness(
 )->Tensor:              # bool, [b]: margin <= 0 in float64, inside ball and box
     "Which witnesses are adversarial examples (section 3)"
     with torch.no_grad(), _evaluating(model):
-        net = lower(model, x.shape[1:], dtype=torch.float64)
-        p, eps, box = _check_attack('check_witness', x, y, eps, p, box, net.n_classes)
+        p, eps, box = _check_attack('check_witness', x, y, eps, p, box)
         if witness.shape != x.shape:
             raise ValueError(f'check_witness: expected witnesses {list(x.shape)}, got {list(witness.shape)}')
+        net = lower_checked(model, torch.where(witness.isfinite(), witness, x), 'check_witness')
+        _check_labels('check_witness', y, net.n_classes)
         return _judged(net, x.double(), y, witness.double(), eps, p, box) <= 0
 
 def _judged(net, x, y, w, eps, p, box):
@@ -87,7 +91,7 @@ def _evaluating(model):
     if not isinstance(model, nn.Module): raise ValueError(f'attack: expected an nn.Module or Lowered, got {type(model).__name__}')
     training = [m for m in model.modules() if m.training]
     for m in training: m.training = False
-    try: yield model
+    try: yield lambda x: model(x.clone())  # a first layer may work in place
     finally:
         for m in training: m.training = True
 
@@ -607,8 +611,9 @@ def falsify(
 )->Falsified:              # (found [b], witness [b, *input_shape] float64), and norm, stage, float32
     "Look for adversarial examples, cheap attacks first, and prove each one by running it again (section 5)"
     with torch.no_grad(), _evaluating(model):
-        net = lower(model, x.shape[1:], dtype=torch.float64)
-        p, radii, box = _check_attack('falsify', x, y, eps, p, box, net.n_classes)
+        p, radii, box = _check_attack('falsify', x, y, eps, p, box)
+        net = lower_checked(model, x, 'falsify')
+        _check_labels('falsify', y, net.n_classes)
         eps = _one_radius('falsify', radii)
         fast, ends = _fast(net, x), x.double().clone()
         attacks = _stages(net, fast, x, y, eps, p, box, steps, restarts, rounds, timeout, generator, ends)

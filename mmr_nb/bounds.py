@@ -7,11 +7,12 @@ __all__ = ['tol_newton', 'alpha_hope', 'alpha_rows', 'interval_bounds', 'relu_li
            'intermediate_bounds', 'margin_bounds', 'certified_radius', 'robust_logits']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
-import contextlib, math
+import contextlib, math, time
 from dataclasses import dataclass, replace
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .networks import Lowered, Affine, Relu, Dense, Conv, Scale, lower
+from .ball import check_box, exact_arithmetic, read_eps, read_norm
+from .networks import Lowered, Affine, Relu, Dense, Conv, Scale, lower, lower_checked
 
 # %% ../nbs/08_bounds.ipynb #557b1390
 def _magnitude(step, v):
@@ -44,15 +45,21 @@ def _steps(net):
     if kinds != [Affine, Relu]*(len(kinds)//2) + [Affine]: raise ValueError(f'bounds: expected Affine and Relu steps in turn, got {[k.__name__ for k in kinds]}')
     return net
 
-def _lowered(model, shape, dtype):
-    "The network in this type; a Lowered is converted"
-    if not isinstance(model, Lowered): return _steps(lower(model, shape, dtype))
-    if dtype is None: return _steps(lower(model, shape))
-    net, to = lower(model, shape), lambda t: t.to(dtype)
-    ops = lambda s: tuple(replace(o, s=to(o.s)) if isinstance(o, Scale) else replace(o, W=to(o.W)) for o in s.ops)
-    return _steps(replace(net, steps=tuple(replace(s, ops=ops(s), bias=to(s.bias)) if isinstance(s, Affine) else s for s in net.steps)))
+def _converted(net, dtype):
+    "A lowered network in another type"
+    if net.dtype == dtype: return net
+    ops = lambda s: tuple(replace(o, s=o.s.to(dtype)) if isinstance(o, Scale) else replace(o, W=o.W.to(dtype)) for o in s.ops)
+    step = lambda s: replace(s, ops=ops(s), bias=s.bias.to(dtype)) if isinstance(s, Affine) else s
+    return replace(net, steps=tuple(map(step, net.steps)))
+
+def _proved(model, x, dtype, who):
+    "The network that a proof is about in this type, compared with the module's own outputs at x; a Lowered is converted"
+    if isinstance(model, Lowered): return _steps(_converted(lower(model, x.shape[1:]), dtype))
+    return _steps(lower_checked(model, x, who, dtype))
 
 # %% ../nbs/08_bounds.ipynb #44fadc3d
+@exact_arithmetic
+@torch.no_grad()
 def interval_bounds(
     model,                         # nn.Sequential of supported layers, or Lowered
     x_L:Tensor,                    # smallest value of every input, [b, *input_shape]
@@ -61,9 +68,12 @@ def interval_bounds(
 )->list:                           # (lb, ub) for every hidden layer, then for the logits, [b, n_l] each
     "Interval bounds of all pre-activations and logits over a box, rounding included (the MIP's first bounds, section 5)"
     dtype = dtype or (model.dtype if isinstance(model, Lowered) else torch.float64)
-    if x_L.shape != x_U.shape: raise ValueError(f'interval_bounds: expected x_L and x_U of one shape, got {list(x_L.shape)} and {list(x_U.shape)}')
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f'interval_bounds: expected dtype float32 or float64, got {dtype}')
+    if x_L.shape != x_U.shape:
+        raise ValueError(f'interval_bounds: expected x_L and x_U of one shape, got {list(x_L.shape)} and {list(x_U.shape)}')
     if not (x_L <= x_U).all(): raise ValueError('interval_bounds: expected x_L <= x_U everywhere, got entries that are larger or NaN')
-    net = _lowered(model, x_L.shape[1:], dtype)
+    net = _proved(model, ((x_L + x_U)/2).nan_to_num(0., 0., 0.), dtype, 'interval_bounds')
     L, U, out = x_L.to(dtype), x_U.to(dtype), []
     for step in net.steps:
         if isinstance(step, Affine):
@@ -103,7 +113,8 @@ def _ball(x, eps, p, box, dtype):
     x = x.flatten(1).double()
     hi = eps[:, None].expand_as(x)
     lo = -hi
-    if box is not None: lo, hi = torch.maximum(lo, box[0] - x), torch.minimum(hi, box[1] - x)
+    if box is not None:  # x itself is allowed, also where its type rounds the edge of the box
+        lo, hi = torch.maximum(lo, (box[0] - x).clamp(max=0)), torch.minimum(hi, (box[1] - x).clamp(min=0))
     outwards = 1 + 4*torch.finfo(dtype).eps
     return Ball(*((t*outwards).to(dtype) for t in (lo, hi, eps)), p)
 
@@ -153,24 +164,25 @@ def _minimum(w, ball, steps=50):
 
 # %% ../nbs/08_bounds.ipynb #b97624a1
 def _check(x, eps, p, box, who):
-    "Arguments that every public function here shares; eps as float64 [b]"
-    if p not in (1, 2, math.inf): raise ValueError(f"{who}: expected p of 1, 2 or float('inf'), got {p}")
-    if not torch.is_floating_point(x) or x.dim() < 2: raise ValueError(f'{who}: expected x [b, *input_shape] of floats, got {x.dtype} of shape {list(x.shape)}')
+    "Arguments that every public function here shares: the norm, eps as float64 [b], the box as numbers"
+    if not isinstance(x, Tensor) or not torch.is_floating_point(x) or x.dim() < 2:
+        what = f'{x.dtype} of shape {list(x.shape)}' if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f'{who}: expected x [b, *input_shape] of floats, got {what}')
     if not torch.isfinite(x).all(): raise ValueError(f'{who}: expected finite numbers in x, got NaN or Inf')
-    eps = torch.as_tensor(eps, dtype=torch.float64, device=x.device)
-    if eps.shape not in ((), (len(x),)): raise ValueError(f'{who}: expected eps as one number or [{len(x)}], got shape {list(eps.shape)}')
-    if not ((eps >= 0) & torch.isfinite(eps)).all(): raise ValueError(f'{who}: expected a finite eps >= 0, got {eps.min().item():g} to {eps.max().item():g}')
-    if box is not None:
-        if not box[0] < box[1]: raise ValueError(f'{who}: expected a box (low, high) with low < high, got {tuple(box)}')
-        if ((x < box[0]) | (x > box[1])).any(): raise ValueError(f'{who}: expected x inside the box {tuple(box)}, got values from {x.min().item():g} to {x.max().item():g}')
-    return eps.expand(len(x))
+    check_box(x, box, who)
+    return read_norm(p, who), read_eps(eps, x, who), None if box is None else tuple(map(float, box))
 
 def _check_labels(x, y, K, who):
-    if y.shape != (len(x),) or y.dtype not in (torch.int64, torch.int32): raise ValueError(f'{who}: expected y as integers of shape [{len(x)}], got {y.dtype} of shape {list(y.shape)}')
-    if ((y < 0) | (y >= K)).any(): raise ValueError(f'{who}: expected labels from 0 to {K - 1}, got {y.min().item()} to {y.max().item()}')
+    if not isinstance(y, Tensor) or y.shape != (len(x),) or y.dtype not in (torch.int64, torch.int32):
+        what = f'{y.dtype} of shape {list(y.shape)}' if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f'{who}: expected y as integers of shape [{len(x)}], got {what}')
+    if ((y < 0) | (y >= K)).any():
+        raise ValueError(f'{who}: expected labels from 0 to {K - 1}, got {y.min().item()} to {y.max().item()}')
     return y.long()
 
 # %% ../nbs/08_bounds.ipynb #cbf181b8
+@exact_arithmetic
+@torch.no_grad()
 def linear_minimum(
     w:Tensor,          # rows, [b, r, d]
     x:Tensor,          # centres of the balls, [b, *input_shape] with d numbers each
@@ -179,8 +191,9 @@ def linear_minimum(
     box=(0., 1.),      # range of every input, or None
 )->Tensor:             # least w.delta, [b, r], float64, rounded down
     "Least value of linear functions over the ball intersected with the box (the dual problem of A.1)"
-    eps = _check(x, eps, p, box, 'linear_minimum')
-    if w.dim() != 3 or w.shape[0] != len(x) or w.shape[2] != x[0].numel(): raise ValueError(f'linear_minimum: expected w [{len(x)}, r, {x[0].numel()}], got {list(w.shape)}')
+    p, eps, box = _check(x, eps, p, box, 'linear_minimum')
+    if w.dim() != 3 or w.shape[0] != len(x) or w.shape[2] != x[0].numel():
+        raise ValueError(f'linear_minimum: expected w [{len(x)}, r, {x[0].numel()}], got {list(w.shape)}')
     i = torch.arange(len(x), device=x.device).repeat_interleave(w.shape[1])
     return _minimum(w.flatten(0, 1), _ball(x, eps, p, box, w.dtype).rows(i)).view(w.shape[:2])
 
@@ -303,12 +316,14 @@ def _windows(v, field, out_shape):
 # %% ../nbs/08_bounds.ipynb #8ba45e51
 class _PatchRows:
     "Backward substitution for units of a conv layer on their receptive fields"
-    def __init__(self, net, k, lines, ball, fields, n):
+    def __init__(self, net, k, lines, ball, fields, n, memory):
         self.steps, (c, *self.grid) = list(reversed(net.affines[:k + 1])), net.affines[k].out_shape
         self.filters = torch.eye(c, dtype=net.dtype, device=net.device).view(c, c, 1, 1)
         for op in reversed(self.steps[0].ops): self.filters = F.conv_transpose2d(self.filters, op.W, None, op.stride, 0, 0, op.groups, op.dilation)
         tensors = [*((L.low, L.up, L.gap_low, L.gap_up) for L in reversed(lines)), (ball.lo, ball.hi)]
-        self.many = n > len(ball.lo)*math.prod(self.grid)  # then copying every patch once is cheaper
+        copies = len(ball.lo)*math.prod(self.grid)
+        size = copies*sum(len(ts)*f[0][0]*math.prod(f[1]) for f, ts in zip(fields, tensors))*torch.finfo(net.dtype).bits//8
+        self.many = n > copies and size <= memory  # then copying every patch once is cheaper
         flat = lambda v: v.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1) if self.many else v
         self.views = [[flat(_windows(t, f, net.affines[k].out_shape)) for t in ts] for f, ts in zip(fields, tensors)]
         self.ball = ball
@@ -345,7 +360,7 @@ def _relu_error(lb, ub, err, leak, dtype):
 def _chunks(net, n, memory):
     "Slices of n rows so that one takes about `memory` bytes"
     size = 8*max(math.prod(s.out_shape) for s in net.steps)*torch.finfo(net.dtype).bits//8
-    step = max(16, memory//max(size, 1))
+    step = max(1, memory//max(size, 1))
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 def _unit_rows(step, units, sign):
@@ -354,11 +369,14 @@ def _unit_rows(step, units, sign):
     return _transpose(step, F.one_hot(units, math.prod(step.out_shape)).to(sign.dtype)*sign[:, None])
 
 # %% ../nbs/08_bounds.ipynb #0abe7e1a
-def _unit_bounds(net, k, base, lines, ball, pi, units, sign, memory):
-    "Lower bounds of sign z for units of hidden layer k, base being the value at x less rounding"
+def _unit_bounds(net, k, base, lines, ball, pi, units, sign, memory, end=math.inf):
+    "Lower bounds of sign z for units of hidden layer k, base being the value at x less rounding; -inf from time `end` on"
     fields, out = _receptive_fields(net, k), []
-    patch = fields and _PatchRows(net, k, lines, ball, fields, len(pi))
+    patch = fields and _PatchRows(net, k, lines, ball, fields, len(pi), 4*memory)
     for c in _chunks(net, len(pi), 4*memory if patch else memory):
+        if time.monotonic() > end:
+            out.append(torch.full_like(base[c], -math.inf))
+            continue
         if patch: h, loss, rows = patch(pi[c], units[c], sign[c])
         else:
             h, loss = _pull(net, k, _unit_rows(net.affines[k], units[c], sign[c]), pi[c], lines)
@@ -369,13 +387,13 @@ def _unit_bounds(net, k, base, lines, ball, pi, units, sign, memory):
         out.append(v)
     return torch.cat(out)
 
-def _tighten(net, k, lb, ub, z, err, lines, ball, memory):
+def _tighten(net, k, lb, ub, z, err, lines, ball, memory, end=math.inf):
     "Backward substitution for the units of hidden layer k that intervals leave undecided"
     pi, units = ((lb < 0) & (ub > 0)).nonzero(as_tuple=True)
     sign = torch.where(z[pi, units] > 0, 1., -1.).to(net.dtype)
     for _ in range(2):  # the likely side first
         if not len(pi): break
-        v = _unit_bounds(net, k, sign*z[pi, units] - err[pi, units], lines, ball, pi, units, sign, memory)
+        v = _unit_bounds(net, k, sign*z[pi, units] - err[pi, units], lines, ball, pi, units, sign, memory, end)
         lb, ub = _improve(lb, ub, pi, units, sign, v)
         still = ~(v > 0)
         pi, units, sign = pi[still], units[still], -sign[still]
@@ -396,8 +414,8 @@ def _norm_bounds(step, lb, ub, z, err, ball):
     r = ball.eps.double()[:, None]*norm*(1 + 1e-9) + err
     return torch.maximum(lb, z - r), torch.minimum(ub, z + r)
 
-def _hidden(net, zs, x, ball, method, memory, known=None):
-    "Bounds, lines and rounding errors of all hidden layers; and bounds and errors of the last layer's outputs"
+def _hidden(net, zs, x, ball, method, memory, known=None, end=math.inf):
+    "Bounds, lines, rounding errors of all hidden layers, intervals from time `end` on; bounds, errors of the last outputs"
     x = x.flatten(1).double()
     L, U, err = x + ball.lo, x + ball.hi, 2**-50*(x.abs() + ball.hi - ball.lo)
     bounds, lines, errors = [], [], []
@@ -406,7 +424,7 @@ def _hidden(net, zs, x, ball, method, memory, known=None):
         if known: lb, ub = torch.maximum(lb, known[k][0]), torch.minimum(ub, known[k][1])
         exact = k == 0 and ball.p == math.inf and len(step.ops) == 1
         if k == 0 and method != 'interval': lb, ub = _norm_bounds(step, lb, ub, z, err, ball)
-        if method != 'interval' and not exact: lb, ub = _tighten(net, k, lb, ub, z, err, lines, ball, memory)
+        if method != 'interval' and not exact: lb, ub = _tighten(net, k, lb, ub, z, err, lines, ball, memory, end)
         bounds.append((lb, ub)); errors.append(err)
         lines.append(_lines(lb, ub, z, relu.slope, 'fastlin' if method == 'fastlin' else 'crown', net.dtype))
         L, U, err = relu(lb), relu(ub), _relu_error(lb, ub, err, relu.slope, net.dtype)
@@ -432,16 +450,18 @@ def _point_chunks(net, b, memory):
 _methods = ('interval', 'fastlin', 'crown', 'alpha')
 
 def _start(model, x, eps, p, box, method, dtype, y=None, who='margin_bounds'):
-    "Checked arguments: networks in the working type and in float64, eps [b]"
+    "Checked arguments: networks in the working type and in float64, the norm, eps [b], the box"
     if method not in _methods: raise ValueError(f'{who}: expected a method among {_methods}, got {method!r}')
     if dtype not in (None, torch.float32, torch.float64): raise ValueError(f'{who}: expected dtype float32 or float64, got {dtype}')
-    eps, net64 = _check(x, eps, p, box, who), _lowered(model, x.shape[1:], torch.float64)
+    p, eps, box = _check(x, eps, p, box, who)
+    net64 = _proved(model, x, torch.float64, who)
     if y is not None: _check_labels(x, y, net64.n_classes, who)
-    net = _lowered(model, x.shape[1:], dtype or _fast_dtype())
+    net = _converted(net64, dtype or _fast_dtype())
     if net.device != x.device: raise ValueError(f'{who}: expected x on {net.device}, where the network is, got {x.device}')
-    return net, net64, eps
+    return net, net64, p, eps, box
 
 # %% ../nbs/08_bounds.ipynb #d1ba4fdc
+@exact_arithmetic
 @torch.no_grad()
 def intermediate_bounds(
     model,                        # nn.Sequential of supported layers, or Lowered
@@ -454,7 +474,7 @@ def intermediate_bounds(
     memory:int=2**25,             # bytes for one batch of rows
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
-    net, net64, eps = _start(model, x, eps, p, box, method, dtype, who='intermediate_bounds')
+    net, net64, p, eps, box = _start(model, x, eps, p, box, method, dtype, who='intermediate_bounds')
     out = []
     with _plain_arithmetic(x.device):
         for c in _point_chunks(net, len(x), memory):
@@ -587,6 +607,7 @@ def _check_hidden(net64, x, bounds):
     if [lb.shape for lb, _ in bounds] != [z.shape for z in zs]: raise ValueError(f'margin_bounds: expected bounds of shapes {[list(z.shape) for z in zs]}, got {[list(lb.shape) for lb, _ in bounds]}')
     if not all(((lb <= z) & (z <= ub)).all() for (lb, ub), z in zip(bounds, zs)): raise ValueError('margin_bounds: expected bounds that hold at x, got lb > z, ub < z or NaN')
 
+@exact_arithmetic
 @torch.no_grad()
 def margin_bounds(
     model,                        # nn.Sequential of supported layers, or Lowered
@@ -604,7 +625,7 @@ def margin_bounds(
     bounds:list|None=None,        # hidden layers' bounds on these balls, from `intermediate_bounds`; None: found here
 )->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
-    net, net64, eps = _start(model, x, eps, p, box, method, dtype, y)
+    net, net64, p, eps, box = _start(model, x, eps, p, box, method, dtype, y)
     y = y.long()
     if bounds is not None: _check_hidden(net64, x, bounds)
     def bound(net, i):
@@ -626,9 +647,11 @@ def margin_bounds(
 def _diameter(x, p, box):
     "No perturbation inside the box is longer than this, [b]"
     if box is None: return x.new_full((len(x),), math.inf).double()
-    far = torch.maximum(x - box[0], box[1] - x).flatten(1).double()
+    x = x.flatten(1).double()
+    far = torch.maximum(x - box[0], box[1] - x)
     return torch.linalg.vector_norm(far, p, dim=1)*(1 + 1e-9)
 
+@exact_arithmetic
 @torch.no_grad()
 def certified_radius(
     model,                        # nn.Sequential of supported layers, or Lowered
@@ -644,8 +667,9 @@ def certified_radius(
 )->Tensor:                        # largest radius proved, [b], float64; 0 where misclassified, inf if the whole box is proved
     "Bisection for the largest ball in which every margin is proved positive"
     if method == 'alpha': raise ValueError("certified_radius: expected 'interval', 'fastlin' or 'crown', got 'alpha'")
-    if not start > 0: raise ValueError(f'certified_radius: expected start > 0, got {start}')
-    net, net64, trial = _start(model, x, start, p, box, method, dtype, y, who='certified_radius')
+    if not isinstance(start, (int, float)) or not 0 < start < math.inf:
+        raise ValueError(f'certified_radius: expected start > 0, got {start!r}')
+    net, net64, p, trial, box = _start(model, x, start, p, box, method, dtype, y, who='certified_radius')
     out, y = torch.zeros_like(trial), y.long()
     with _plain_arithmetic(x.device):
         for c in _point_chunks(net, len(x), memory):
@@ -677,9 +701,11 @@ def robust_logits(
     "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
     if method not in ('interval', 'fastlin', 'crown'): raise ValueError(f"robust_logits: expected 'interval', 'fastlin' or 'crown', got {method!r}")
     if hidden not in (None, 'interval'): raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
-    eps = _check(x, eps, p, box, 'robust_logits')
-    net = _lowered(model, x.shape[1:], None if isinstance(model, Lowered) else next(model.parameters()).dtype)
+    p, eps, box = _check(x, eps, p, box, 'robust_logits')
+    net = _steps(lower(model, x.shape[1:]))
     y = _check_labels(x, y, net.n_classes, 'robust_logits')
-    exact = lambda x: net(x.to(net.dtype))
-    def forward(x): zs, logits = exact(x); return [z.double() for z in zs], logits.double()
-    return -_margins(net, forward, x, y, eps, p, method, box, memory, hidden=hidden)[0].to(net.dtype)
+    def forward(x):
+        zs, logits = net(x.to(net.dtype))
+        return [z.double() for z in zs], logits.double()
+    with torch.autocast(x.device.type, enabled=False):  # half precision would make it the bound of another network
+        return -_margins(net, forward, x, y, eps, p, method, box, memory, hidden=hidden)[0].to(net.dtype)

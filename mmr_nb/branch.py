@@ -6,15 +6,16 @@
 __all__ = ['Layer', 'Domains', 'Root', 'BranchResult', 'branch_and_bound']
 
 # %% ../nbs/10a_branch.ipynb #9fe5de7c
-import math, time
+import heapq, math, time
 from dataclasses import dataclass, replace
 from math import inf
 import torch
 from scipy.optimize import linprog
 from torch import Tensor
+from .ball import exact_arithmetic
 from .networks import lower
 from .bounds import _ball, _hidden, _improve, _minimum, _plain_arithmetic, _start, _transpose, _unit_rows, _interval
-from .attacks import check_witness, into_ball, margin, project, steepest
+from .attacks import check_witness, into_ball, margin, project, settle_witness, steepest
 
 # %% ../nbs/10a_branch.ipynb #56dfb881
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def _backward(net, layers, domains, k, h):
 # %% ../nbs/10a_branch.ipynb #cffcd61a
 class Root:
     "One point on its ball: the relaxation that branching starts from"
-    def __init__(self, net, net64, x, y, eps, p, box, memory=2**25, known=None):
-        self.net, self.net64, self.x, self.y, self.memory = net, net64, x, y, memory
+    def __init__(self, net, net64, x, y, eps, p, box, memory=2**30, end=inf, known=None):
+        self.net, self.net64, self.x, self.y, self.memory, self.end = net, net64, x, y, memory, end
         (self.zs, self.logits), self.ball = net64(x.double()), _ball(x, eps, p, box, net.dtype)
-        bounds, _, errors, (L, U, err) = _hidden(net, self.zs, x, self.ball, 'crown', memory, known)
+        bounds, _, errors, (L, U, err) = _hidden(net, self.zs, x, self.ball, 'crown', memory//32, known, end)
         self.errors = [*errors, _interval(net.affines[-1], L, U, err, net.dtype)[2]]
         self.set(bounds)
     def set(self, bounds):
@@ -83,14 +84,21 @@ class Root:
             cols = ((lb < 0) & (ub > 0))[0].nonzero()[:, 0]
             few = lambda t: t[0, cols].to(self.net.dtype)
             outward = 4*torch.finfo(self.net.dtype).eps
-            gain = torch.where(lb[0] >= 0, 1., relu.slope).to(self.net.dtype)
+            one = torch.ones_like(lb[0])
+            gain = torch.where(lb[0] >= 0, one, relu.slope*one).to(self.net.dtype)
             self.layers.append(Layer(cols, gain, few(lb)*(1 + outward), few(ub)*(1 + outward), few(z), few(relu(z)), few(err)*1.01, relu.slope))
+    @property
+    def late(self): return time.monotonic() > self.end
+    def rows(self, k):
+        "How many rows on layer k's inputs fit in an eighth of the memory while slopes and multipliers ascend"
+        numbers = 32*sum(len(L.cols) for L in self.layers[:k]) + 8*sum(math.prod(A.in_shape) for A in self.net.affines[:k + 1])
+        return max(1, self.memory//(8*numbers*torch.finfo(self.net.dtype).bits//8))
     @property
     def unstable(self): return sum(len(L.cols) for L in self.layers)
     def domains(self, rival):
         "The whole ball, once for every rival class in `rival` [B]"
         spread = lambda t: t.expand(len(rival), -1).clone()
-        alpha = [spread(torch.where(L.ub > -L.lb, 1., L.leak).to(L.lb)) for L in self.layers]
+        alpha = [spread(torch.ones_like(L.lb).masked_fill(L.ub <= -L.lb, L.leak)) for L in self.layers]
         zeros = [torch.zeros_like(a) for a in alpha]
         return Domains(rival, torch.full((len(rival),), -inf, dtype=torch.float64, device=rival.device), zeros, [spread(L.lb) for L in self.layers],
                        [spread(L.ub) for L in self.layers], alpha, [z.clone() for z in zeros])
@@ -99,25 +107,35 @@ class Root:
         eye = torch.eye(self.net.n_classes, dtype=self.net.dtype, device=rival.device)
         f, err = self.logits[0], self.errors[-1][0]
         return _transpose(self.net.affines[-1], eye[self.y] - eye[rival]), f[self.y] - f[rival] - err[self.y] - err[rival]
-    def tighten(self, steps, end):
-        "Better bounds of the units of unknown sign by the ascent that margins get, layer by layer, until `end`"
+    def tighten(self, steps):
+        "Better bounds of the units of unknown sign by the ascent that margins get, layer by layer, while there is time"
         for k in range(1, len(self.layers)):
-            units, n = self.layers[k].cols.repeat(2), len(self.layers[k].cols)
-            if not n or time.monotonic() > end: continue
-            sign = torch.ones(2*n, dtype=self.net.dtype, device=units.device)
-            sign[n:] = -1
-            base = sign*self.zs[k][0, units] - self.errors[k][0, units]
-            v, _ = _ascend(self, k, _unit_rows(self.net.affines[k], units, sign), base, self.domains(units), steps, 0.)
-            known = list(self.bounds)
-            known[k] = _improve(*known[k], torch.zeros_like(units), units, sign, v)
-            self.set(_hidden(self.net, self.zs, self.x, self.ball, 'crown', self.memory, known)[0])
+            lb, ub = self.bounds[k]
+            both = torch.cat([self.layers[k].cols, ~self.layers[k].cols])  # lower bounds, then upper ones
+            for few in both.split(self.rows(k)):
+                if self.late: return
+                units, sign = torch.where(few < 0, ~few, few), torch.where(few < 0, -1, 1).to(self.net.dtype)
+                base = sign*self.zs[k][0, units] - self.errors[k][0, units]
+                v, _ = _ascend(self, k, _unit_rows(self.net.affines[k], units, sign), base, self.domains(units), steps, 0.)
+                lb, ub = _improve(lb, ub, torch.zeros_like(units), units, sign, v)
+            if not len(both): continue
+            known = [*self.bounds[:k], (lb, ub), *self.bounds[k + 1:]]
+            self.set(_hidden(self.net, self.zs, self.x, self.ball, 'crown', self.memory//32, known, self.end)[0])
     def minimum(self, w): return _minimum(w, self.ball.rows(torch.zeros(len(w), dtype=torch.long, device=w.device)))
 
 # %% ../nbs/10a_branch.ipynb #cc54dddc
-def _ascend(root, k, h, base, domains, steps, until, lr=.2, lr_beta=.2):
-    "Best lower bounds [B] of rows h on layer k's inputs by Adam on slopes and multipliers; the domains with these; the last rows"
+def _ascend(root, k, h, base, domains, steps, until):
+    "Best lower bounds [B] of rows h on layer k's inputs, and the domains with the slopes and multipliers that gave them"
+    few = [slice(i, i + root.rows(k)) for i in range(0, len(h), root.rows(k))]
+    if len(few) < 2: return _ascend_few(root, k, h, base, domains, steps, until)
+    parts = [_ascend_few(root, k, h[c], base[c], domains[c], steps, until) for c in few]
+    return torch.cat([best for best, _ in parts]), Domains.cat([d for _, d in parts])
+
+def _ascend_few(root, k, h, base, domains, steps, until, lr=.2, lr_beta=.2):
+    "`_ascend` for rows that fit in memory, by Adam; what is found when time is up counts"
     net, layers = root.net, root.layers
     best, found = torch.full_like(base, -inf), [list(domains.alpha), list(domains.beta)]
+    if root.late: return best, domains
     with torch.no_grad():
         w, loss, seen = _backward(net, layers, domains, k, h)
         units = [seen[j].abs().mean(0).clamp(min=seen[j].abs().mean().item() + 1e-30) for j in range(k)]
@@ -127,7 +145,7 @@ def _ascend(root, k, h, base, domains, steps, until, lr=.2, lr_beta=.2):
     moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in leaves]
     for t in range(1, steps + 1):
         go = (best <= until).nonzero()[:, 0]
-        if not len(go): break
+        if not (k and len(go)) or root.late: break
         part = [l[go].requires_grad_() for l in leaves]
         with torch.enable_grad():
             now = replace(domains[go], alpha=part[:k], beta=part[k:])
@@ -151,10 +169,10 @@ def _ascend(root, k, h, base, domains, steps, until, lr=.2, lr_beta=.2):
 
 # %% ../nbs/10a_branch.ipynb #2b4b1876
 def _score(root, h, domains):
-    "How much each unit of unknown sign costs the bound: |row entry| times the height of its triangle, [B, m] for each layer"
+    "How much each unit of unknown sign costs the bound: |row entry| times the height of its triangle, [B, m] a layer; else -1"
     with torch.no_grad(): _, _, seen = _backward(root.net, root.layers, domains, len(root.layers), h)
-    height = lambda l, u: torch.where((l < 0) & (u > 0), -l*u/(u - l).clamp(min=1e-30), 0)
-    return torch.cat([seen[j].abs()*height(domains.lb[j], domains.ub[j]) for j in range(len(root.layers))], 1)
+    def cost(row, l, u): return torch.where((l < 0) & (u > 0), -row.abs()*l*u/(u - l).clamp(min=1e-30), -1)
+    return torch.cat([cost(seen[j], domains.lb[j], domains.ub[j]) for j in range(len(root.layers))], 1)
 
 def _split(root, domains, unit):
     "Two halves of every domain: the unit's sign fixed to +, then to -; `unit` [B] counts through the layers' m"
@@ -177,15 +195,20 @@ def _choose(root, h, base, domains, candidates):
     score = _score(root, h, domains)
     top = score.topk(min(candidates, score.shape[1]), dim=1)
     if top.indices.shape[1] == 1: return top.indices[:, 0]
-    c, B = top.indices.shape[1], len(domains)
-    again = torch.arange(B, device=h.device).repeat_interleave(c)
-    halves = _split(root, domains[again], top.indices.flatten())
-    twice = again.repeat(2)
+    step, best = max(1, root.rows(len(root.layers))//(2*top.indices.shape[1])), []
+    for i in range(0, len(domains), step):
+        worth = _worth(root, h[i:i + step], base[i:i + step], domains[i:i + step], top.indices[i:i + step])
+        best.append(worth.masked_fill(top.values[i:i + step] < 0, -inf).argmax(1, keepdim=True))
+    return top.indices.gather(1, torch.cat(best))[:, 0]
+
+def _worth(root, h, base, domains, units):
+    "What splitting each domain at each of its units [B, c] would give: the worse half's bound, and a little of the better's"
+    again = torch.arange(len(domains), device=h.device).repeat_interleave(units.shape[1])
+    if root.late: return torch.zeros_like(units).double()
+    halves, twice = _split(root, domains[again], units.flatten()), again.repeat(2)
     w, loss, _ = _backward(root.net, root.layers, halves, len(root.layers), h[twice])
-    value = (base[twice] + root.minimum(w) - loss).nan_to_num(-inf, -inf, -inf).clamp(max=0).view(2, B, c)
-    worth = value.amin(0) + 1e-3*value.amax(0)
-    worth = worth.masked_fill(top.values == 0, -inf)
-    return top.indices.gather(1, worth.argmax(1, keepdim=True))[:, 0]
+    value = (base[twice] + root.minimum(w) - loss).nan_to_num(-inf, -inf, -inf).clamp(max=0).view(2, *units.shape)
+    return value.amin(0) + 1e-3*value.amax(0)
 
 def _corner(root, w):
     "The perturbation at which each row is smallest, [B, d]: the gradient of the minimum in the row"
@@ -203,41 +226,56 @@ def _witness(root, delta, eps, p, box, steps=8):
         with torch.enable_grad():
             m = margin(root.net64(z)[1], y)
             [g] = torch.autograd.grad(m.sum(), z)
-        if m.min() <= 0 or step == steps: break
+        if m.min() <= 0 or step == steps or root.late: break
         z = project(z.detach() - eps/4*.7**step*steepest(g.nan_to_num(0, 0, 0), p, z.detach(), box), x, eps, p, box)
     best = m.argmin()[None]
     w = into_ball(z.detach()[best], x[best], eps, p, box)
-    return w if check_witness(root.net64, x[best], y[best], w, eps, p, box).item() else None
+    if not check_witness(root.net64, x[best], y[best], w, eps, p, box).item(): return None
+    judge = root.net if root.net.dtype == torch.float32 else None
+    settled, holds = settle_witness(root.net64, x[best], y[best], w, eps, p, box, judge)
+    return settled if holds.item() else w
 
 # %% ../nbs/10a_branch.ipynb #49007b8b
 def _leaf(root, domain, p):
     "Where all signs are fixed the margin is linear on a polytope: (multipliers for each layer, the perturbation with the least margin)"
-    sizes, rows, values, signs = [len(L.cols) for L in root.layers], [], [], torch.cat(domain.signs, 1)[0].double()
-    for j, L in enumerate(root.layers):
-        h = _unit_rows(root.net.affines[j], L.cols, torch.ones_like(L.z))
-        w, loss, _ = _backward(root.net, root.layers, domain[torch.zeros_like(L.cols)], j, h)
-        rows.append(w.double()); values.append(root.zs[j][0, L.cols] - loss)
-    w, _, _ = _backward(root.net, root.layers, replace(domain, beta=[torch.zeros_like(b) for b in domain.beta]), len(sizes), root.objective(domain.rival)[0])
-    A, b, c = -signs[:, None]*torch.cat(rows), signs*torch.cat(values), w[0].double()
+    sizes, signs, (A, b) = [len(L.cols) for L in root.layers], torch.cat(domain.signs, 1)[0].double(), _planes(root, domain)
+    free = replace(domain, beta=[torch.zeros_like(b) for b in domain.beta])
+    w, _, _ = _backward(root.net, root.layers, free, len(sizes), root.objective(domain.rival)[0])
+    A, b, c = -signs[:, None]*A, signs*b, w[0].double()
     lo, hi, eps = root.ball.lo[0].double(), root.ball.hi[0].double(), root.ball.eps.double()
     if p == 1:  # delta = u - v, the sum of both at most eps
         A, b = torch.cat([torch.cat([A, -A], 1), torch.ones(1, 2*len(c), dtype=A.dtype)]), torch.cat([b, eps])
         c, lo, hi = torch.cat([c, -c]), torch.zeros(2*len(c), dtype=c.dtype), torch.cat([hi, -lo])
     unit, units = c.abs().amax().clamp(min=1e-300), A.abs().amax(1).clamp(min=1e-300)  # every row is solved in its own unit
-    y, delta = _linear_program(c/unit, A/units[:, None], b/units, lo, hi, sum(sizes))
+    y, delta = _linear_program(c/unit, A/units[:, None], b/units, lo, hi, sum(sizes), root.end)
     y = y*unit/units[:len(y)]
     delta = delta[None, :len(w[0])] - (delta[None, len(w[0]):] if p == 1 else 0)
     return [t[None].to(w) for t in y.split(sizes)], delta.to(w.device)
 
-def _linear_program(c, A, b, lo, hi, m):
+def _planes(root, domain):
+    "Pre-activations of the units as linear functions of the perturbation, where all signs below them are fixed: rows, values at x"
+    rows, values = [], []
+    for j, L in enumerate(root.layers):
+        for cols in L.cols.split(root.rows(j)):
+            if root.late: raise _Stop('timeout')
+            h = _unit_rows(root.net.affines[j], cols, torch.ones_like(cols, dtype=root.net.dtype))
+            w, loss, _ = _backward(root.net, root.layers, domain[torch.zeros_like(cols)], j, h)
+            rows.append(w.double()); values.append(root.zs[j][0, cols] - loss)
+    return torch.cat(rows), torch.cat(values)
+
+def _linear_program(c, A, b, lo, hi, m, end=inf):
     "(multipliers of the first m rows, solution) of min cx with Ax <= b; where nothing fits, multipliers that show it"
-    if not all(t.isfinite().all() for t in (c, A, b)): return torch.zeros(m, dtype=A.dtype), (lo + hi)/2
-    ask = lambda c, A, lo, hi: linprog(c, A, b.numpy(), bounds=torch.stack([lo, hi], 1).numpy(), method='highs')
-    answer = ask(c.numpy(), A.numpy(), lo, hi)
+    nothing = torch.zeros(m, dtype=A.dtype), (lo + hi)/2
+    if not all(t.isfinite().all() for t in (c, A, b)): return nothing
+    def ask(c, A, lo, hi):
+        left = {} if end == inf else dict(time_limit=max(1e-3, end - time.monotonic()))
+        bounds = torch.stack([lo, hi], 1).numpy()
+        return linprog(c.numpy(), A.numpy(), b.numpy(), bounds=bounds, method='highs', options=left)
+    answer = ask(c, A, lo, hi)
     if answer.status == 0: return torch.tensor(-answer.ineqlin.marginals[:m]), torch.tensor(answer.x)
     slack, one = torch.tensor([[-1.]]*m + [[0.]]*(len(A) - m)).to(A), torch.ones(1).to(A)
-    answer = ask(torch.cat([0*c, one]).numpy(), torch.cat([A, slack], 1).numpy(), torch.cat([lo, 0*one]), torch.cat([hi, inf*one]))
-    if answer.status != 0 or not answer.fun > 0: return torch.zeros(m, dtype=A.dtype), (lo + hi)/2
+    answer = ask(torch.cat([0*c, one]), torch.cat([A, slack], 1), torch.cat([lo, 0*one]), torch.cat([hi, inf*one]))
+    if answer.status != 0 or not answer.fun > 0: return nothing
     worst = torch.where(c > 0, c*lo, c*hi).sum().abs().item()
     return torch.tensor(-answer.ineqlin.marginals[:m])*(1 + 4*worst)/answer.fun, torch.tensor(answer.x[:-1])
 
@@ -253,13 +291,35 @@ class BranchResult:
     domains:int           # sub-domains bounded
     reason:str            # what decided ('bound', 'slopes' or 'branch'), or why nothing could
 
+class _Stop(Exception): "The search ends without an answer; its text says why"
+
+# %% ../nbs/10a_branch.ipynb #a090ae66
+class _Queue:
+    "Open domains, least bound first, each a row of numbers of its own"
+    def __init__(self, memory): self.heap, self.memory, self.count = [], memory, 0
+    def __len__(self): return len(self.heap)
+    def push(self, domains):
+        "Take them in; refused when they don't fit in memory"
+        fields = (domains.signs, domains.lb, domains.ub, domains.alpha, domains.beta)
+        self.widths = [t.shape[1] for t in domains.signs]*len(fields)
+        rows = torch.cat([t for f in fields for t in f], 1)
+        for bound, rival, row in zip(domains.bound.tolist(), domains.rival, rows):
+            self.count += 1
+            heapq.heappush(self.heap, (bound, self.count, rival, row.clone()))
+        if len(self)*rows[:1].nbytes > self.memory: raise _Stop('memory: too many open sub-domains')
+    def pop(self, n):
+        "The n domains of least bound"
+        bound, _, rival, rows = zip(*(heapq.heappop(self.heap) for _ in range(min(n, len(self)))))
+        parts, n = torch.stack(rows).split(self.widths, 1), len(self.widths)//5
+        bound = torch.tensor(bound, dtype=torch.float64, device=rows[0].device)
+        return Domains(torch.stack(rival), bound, *(list(parts[i*n:i*n + n]) for i in range(5)))
+
+# %% ../nbs/10a_branch.ipynb #2b278ec1
 class _Search:
     "One point's sub-domains, the open ones in a queue"
-    def __init__(self, root, eps, p, box, end, until, steps, batch, candidates):
-        self.root, self.eps, self.p, self.box, self.end, self.until = root, eps, p, box, end, until
+    def __init__(self, root, eps, p, box, until, steps, batch, candidates):
+        self.root, self.eps, self.p, self.box, self.until = root, eps, p, box, until
         self.steps, self.batch, self.candidates, self.count, self.lb, self.witness = steps, batch, candidates, 0, inf, None
-    @property
-    def late(self): return time.monotonic() > self.end
     def bound(self, domains, steps):
         "The domains with better bounds, proved ones left out: their bounds are noted"
         h, base = self.root.objective(domains.rival)
@@ -276,18 +336,23 @@ class _Search:
         self.witness = _witness(self.root, _corner(self.root, w), self.eps, self.p, self.box)
         return self.witness is not None
     def leaf(self, domain):
-        "A domain without a unit to split: multipliers and a point from a linear program"
-        beta, delta = _leaf(self.root, domain, self.p) if self.p != 2 else (domain.beta, None)
-        h, base = self.root.objective(domain.rival)
-        left = self.bound(replace(domain, beta=beta), 0 if self.p != 2 else 20*self.steps)
-        if len(left) and delta is not None: self.witness = _witness(self.root, delta, self.eps, self.p, self.box)
-        if len(left) and self.witness is None: raise _Stuck
+        "A domain without a unit to split: multipliers and a point from a linear program, or an ascent"
+        root, delta = self.root, None
+        if self.p != 2 and root.unstable and 32*root.unstable*root.x.numel() <= root.memory:
+            beta, delta = _leaf(root, domain, self.p)
+            domain = replace(domain, beta=beta)
+        left = self.bound(domain, 0 if delta is not None else 20*self.steps)
+        if len(left) and delta is not None: self.witness = _witness(root, delta, self.eps, self.p, self.box)
+        if len(left) and self.witness is None:
+            raise _Stop('timeout' if root.late else 'a sub-domain without units to split stays open')
     def split(self, domains):
         "Both halves of every domain, bounded; those without a unit to split are settled"
-        free = sum(((l < 0) & (u > 0)).sum(1) for l, u in zip(domains.lb, domains.ub)) > 0
+        free = sum((((l < 0) & (u > 0)).sum(1) for l, u in zip(domains.lb, domains.ub)), torch.zeros_like(domains.rival)) > 0
         leaves, domains = domains[~free], domains[free]
-        for i in range(len(leaves)): self.leaf(leaves[i:i+1])
-        if self.witness is not None or not len(domains): return domains
+        for i in range(len(leaves)):
+            self.leaf(leaves[i:i+1])
+            if self.witness is not None: return domains
+        if not len(domains): return domains
         h, base = self.root.objective(domains.rival)
         return self.bound(_split(self.root, domains, _choose(self.root, h, base, domains, self.candidates)), self.steps)
     def run(self, tighten):
@@ -299,23 +364,32 @@ class _Search:
         if (root.logits[0, rivals] >= root.logits[0, root.y]).any():
             self.witness = root.x.double()
             return 'falsified', 'misclassified'
-        queue = self.bound(root.domains(rivals), 0)
-        if not len(queue): return 'certified', 'bound'
-        if tighten: root.tighten(tighten, self.end)
-        queue = self.bound(root.domains(queue.rival), 2*self.steps)
-        if not len(queue): return 'certified', 'slopes'
-        try:
-            while len(queue) and not self.late:
-                queue = queue[queue.bound.argsort()]
-                if self.attack(queue[:8]): return 'falsified', 'branch'
-                queue = Domains.cat([queue[self.batch:], self.split(queue[:self.batch])])
-                if self.witness is not None: return 'falsified', 'branch'
-        except _Stuck: return 'undecided', 'a sub-domain without units to split stays open'
-        return ('undecided', 'timeout') if len(queue) else ('certified', 'branch')
-
-class _Stuck(Exception): pass
+        left = self.bound(root.domains(rivals), 0)
+        if not len(left): return 'certified', 'bound'
+        if tighten: root.tighten(tighten)
+        left = self.bound(root.domains(left.rival), 2*self.steps)
+        if not len(left): return 'certified', 'slopes'
+        try: return self.branch(left) if root.layers else self.affine(left)
+        except _Stop as why: return 'undecided', str(why)
+    def affine(self, left):
+        "A network without a hidden layer is least at a corner that we know"
+        if self.attack(left): return 'falsified', 'bound'
+        return 'undecided', 'the least margin is zero up to rounding'
+    def branch(self, left):
+        "Split what is left until nothing is, or a counterexample is found, or time or memory is spent"
+        queue = _Queue(self.root.memory//2)
+        queue.push(left)
+        while len(queue):
+            if self.root.late: return 'undecided', 'timeout'
+            worst = queue.pop(self.batch)
+            if self.attack(worst[:8]): return 'falsified', 'branch'
+            left = self.split(worst)
+            if self.witness is not None: return 'falsified', 'branch'
+            queue.push(left)
+        return 'certified', 'branch'
 
 # %% ../nbs/10a_branch.ipynb #ced29876
+@exact_arithmetic
 @torch.no_grad()
 def branch_and_bound(
     model,               # nn.Sequential of supported layers, or Lowered
@@ -324,22 +398,30 @@ def branch_and_bound(
     eps:float,           # radius
     p:float=inf,         # norm: 1, 2 or inf
     box=(0., 1.),        # range of every input, or None
-    timeout:float=120.,  # seconds
+    timeout:float=120.,  # seconds; inf: no limit
     until:float=0.,      # every margin is to be proved larger than this
     steps:int=10,        # of the ascent in each sub-domain
     batch:int=64,        # sub-domains bounded at once
     candidates:int=4,    # units tried before one is split
     tighten:int=10,      # steps of the ascent for the hidden units' own bounds; 0: leave them
     dtype:torch.dtype|None=None, # None: float32 with its rounding error subtracted
+    memory:int=2**30,    # bytes that the search may take: half for open sub-domains, the rest to compute in
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball by splitting ReLUs (Bunel et al. 2020; Wang et al. 2021)"
-    start, y = time.monotonic(), int(y)
+    start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
     if len(x) != 1: raise ValueError(f'branch_and_bound: expected one input, [1, *input_shape], got {list(x.shape)}')
-    if not timeout > 0: raise ValueError(f'branch_and_bound: expected timeout > 0 seconds, got {timeout}')
-    net, net64, radius = _start(model, x, eps, p, box, 'crown', dtype, torch.tensor([y], device=x.device), who='branch_and_bound')
+    if not limit > 0: raise ValueError(f'branch_and_bound: expected timeout > 0 seconds, got {timeout!r}')
+    for name, n, least in (('steps', steps, 0), ('batch', batch, 1), ('candidates', candidates, 1), ('memory', memory, 1)):
+        if not n >= least: raise ValueError(f'branch_and_bound: expected {name} >= {least}, got {n!r}')
+    label = torch.tensor([int(y)], device=x.device)
+    net, net64, p, radius, box = _start(model, x, eps, p, box, 'crown', dtype, label, who='branch_and_bound')
     with _plain_arithmetic(x.device):
-        root = Root(net, net64, x, y, radius, p, box)
-        search, unstable = _Search(root, float(radius), p, box, start + timeout, until, steps, batch, candidates), root.unstable
+        root = Root(net, net64, x, int(y), radius, p, box, memory, start + limit)
+        search, unstable = _Search(root, radius.item(), p, box, until, steps, batch, candidates), root.unstable
         status, reason = search.run(tighten)
     lb = search.lb if status == 'certified' else -inf
     return BranchResult(status, lb, search.witness, time.monotonic() - start, unstable, search.count, reason)
+
+def _number(v, what):
+    try: return float(v)
+    except (TypeError, ValueError): raise ValueError(f'branch_and_bound: expected a {what}, got {v!r}') from None
