@@ -18,11 +18,12 @@ from joblib.parallel import get_active_backend
 from torch import Tensor
 from tqdm import tqdm
 from . import __version__
-from .networks import Affine, Lowered, Relu, lower
+from .ball import check_box, exact_arithmetic, read_norm
+from .networks import Affine, Lowered, Relu, lower_checked
 from .certificate import region_certificate
-from .attacks import check_witness, falsify
+from .attacks import check_witness, falsify, settle_witness
 from .bounds import intermediate_bounds, interval_bounds, margin_bounds
-from .milp import MipResult, solve_margin
+from .milp import MipResult, read_timeout, solve_margin
 from .branch import branch_and_bound
 
 # %% ../nbs/12_certify.ipynb #5a8a5944
@@ -32,7 +33,7 @@ statuses = ('certified', 'falsified', 'undecided')
 # %% ../nbs/12_certify.ipynb #0b6d7f08
 tol_radius = 1e-7  # certified radii shrink by this times (radius + norm of x)
 tol_margin = 1e-7  # margins must exceed this times the largest logit possible on the ball
-tol_nudge = (0., 1e-9, 1e-7, 1e-5)  # how far past the boundary a minimal example may be moved, relative to its distance
+tol_nudge = 1e-5   # how far past the boundary a minimal example may be moved, relative to its distance
 
 @dataclass
 class Verdict:
@@ -46,13 +47,18 @@ class Verdict:
     solver:str = ''
     witness:np.ndarray|None = None  # an adversarial input, float64; at a distance over eps where the status is certified
     spent:dict = field(default_factory=dict)  # seconds, for each stage that the point went through
+    float32:bool|None = None  # does the witness, rounded to float32, fool the network in float32 as well? None: no witness
     def spend(self, stage, seconds):
         self.stage, self.seconds, self.spent[stage] = stage, self.seconds + seconds, self.spent.get(stage, 0.) + seconds
     def certify(self, lb):
         if not lb >= self.lb >= 0: raise ValueError(f'expected a radius proved >= {self.lb}, got {lb}')
         self.status, self.lb = 'certified', float(lb)
-    def falsify(self, witness, norm):
-        self.status, self.ub, self.witness = 'falsified', float(norm), witness.detach().cpu().double().numpy().copy()
+    def note(self, witness, norm, float32):
+        "The nearest witness so far"
+        self.ub, self.witness, self.float32 = float(norm), witness.detach().cpu().double().numpy().copy(), bool(float32)
+    def falsify(self, witness, norm, float32=False):
+        self.status = 'falsified'
+        self.note(witness, norm, float32)
 
 # %% ../nbs/12_certify.ipynb #24a5894f
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Problem:
     timeout:float # seconds a point, all stages
     solver:str    # of the MIP
     seed:int = 0  # of the attack
+    judge:object = None # the network as it's used, in float32: witnesses should fool it too; None: a copy of `net`
 
 def _margins(net, x, y):
     "Margin of every point, [b]"
@@ -81,11 +88,35 @@ def _logit_scale(pb, x):
     lb, ub = interval_bounds(pb.net, lo, hi)[-1]
     return torch.maximum(lb.abs(), ub.abs()).amax(1)
 
+# %% ../nbs/12_certify.ipynb #7c5a937c
+def _frozen(net, dtype=None):
+    "The same steps with weights that ask for no gradients and travel to workers lightly; in another type, if you say so"
+    to = lambda t: t.detach().to(dtype or t.dtype)
+    free = lambda op: replace(op, **{f.name: to(getattr(op, f.name)) for f in fields(op) if isinstance(getattr(op, f.name), Tensor)})
+    return replace(net, steps=tuple(replace(s, ops=tuple(map(free, s.ops)), bias=to(s.bias)) if isinstance(s, Affine) else s for s in net.steps))
+
+def _judge(model, net):
+    "Who says whether a witness fools the network as it's used: the user's own module, or a copy where that isn't in float32"
+    types = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()} if isinstance(model, torch.nn.Module) else set()
+    return model if types == {torch.float32} else _frozen(net, torch.float32)
+
+
 # %% ../nbs/12_certify.ipynb #6ce0dfdf
 def _clean(pb, x, y, verdicts):
     "A misclassified image is its own counterexample"
-    for v, m, xi in zip(verdicts, _margins(pb.net, x, y), x):
-        if m <= 0: v.falsify(xi, 0.)
+    wrong = _margins(pb.net, x, y) <= 0
+    _, ks, holds = _settled(pb, x, y, x, wrong, 0.)
+    small = dict(zip(ks, holds))
+    for k in wrong.nonzero().flatten().tolist(): verdicts[k].falsify(x[k], 0., small.get(k, False))
+
+def _settled(pb, x, y, witness, which, eps):
+    "(witnesses [m, ...], their points' numbers, does each hold in float32) of those that count, moved as little as that takes"
+    k = which.nonzero().flatten()
+    if not len(k): return x[:0], [], []
+    radius = eps[k] if isinstance(eps, Tensor) else eps
+    w, holds = settle_witness(pb.net, x[k], y[k], witness[k], radius, pb.p, pb.box, pb.judge if pb.judge is not None else _frozen(pb.net, torch.float32))
+    good = w.flatten(1).isfinite().all(1)
+    return w[good], k[good].tolist(), holds[good].tolist()
 
 def _region(pb, x, y, verdicts):
     "Theorem 3.1: certified within the radius; falsified by the minimal example where it is exact and near enough"
@@ -99,22 +130,27 @@ def _region(pb, x, y, verdicts):
 
 def _exact_witnesses(pb, x, y, verdicts, c):
     "Minimal examples, moved past the boundary: their norms are upper bounds, and counterexamples if within eps"
-    w = torch.where(c.exact.view(-1, *(1,)*(x.dim() - 1)), c.witness, torch.nan).to(x)
-    for nudge in tol_nudge:
-        moved = x + (w - x)*(1 + nudge)
-        moved = moved if pb.box is None else moved.clamp(*pb.box)
-        norms = _norms(moved - x, pb.p)
-        good = moved.flatten(1).isfinite().all(1) & (_margins(pb.net, moved.nan_to_num(0.), y) <= 0)
-        for v, ok, n, wi in zip(verdicts, good.tolist(), norms.tolist(), moved):
-            if ok and n < v.ub: v.ub, v.witness = n, wi.cpu().numpy().copy()
-            if ok and n <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wi[None], x, y, verdicts)
+    w = torch.where(c.exact.view(-1, *(1,)*(x.dim() - 1)), c.witness.to(x), torch.full_like(x, torch.nan))
+    norms = _norms(w - x, pb.p)
+    near = norms*(1 + tol_nudge)
+    for k, wk, nk, ok in _minimal(pb, x, y, w, near):
+        v = verdicts[k]
+        if nk < v.ub: v.note(wk, nk, ok)
+        if nk <= pb.eps and v.status == 'undecided': _falsify_checked(pb, v, wk[None], x, y, verdicts)
+
+def _minimal(pb, x, y, w, near):
+    "(point, witness, its norm, does it hold in float32) of minimal examples that count within their own norms and a hair"
+    w, ks, holds = _settled(pb, x, y, w, near.isfinite(), near)
+    return zip(ks, w, _norms(w - x[ks], pb.p).tolist(), holds)
+
 
 # %% ../nbs/12_certify.ipynb #8a0215cd
 def _falsify_checked(pb, v, witness, x, y, verdicts):
-    "The second gate, for one point of a batch"
+    "The second gate, for one point of a batch: a witness, moved on where that makes it hold in float32, is checked"
     k = next(k for k, other in enumerate(verdicts) if other is v)
-    if check_witness(pb.net, x[k:k+1], y[k:k+1], witness, pb.eps, pb.p, pb.box).item():
-        v.falsify(witness[0], _norms(witness - x[k:k+1], pb.p).item())
+    x, y = x[k:k+1], y[k:k+1]
+    for w, _, ok in zip(*_settled(pb, x, y, witness, torch.ones(1, dtype=torch.bool, device=x.device), pb.eps)):
+        if check_witness(pb.net, x, y, w[None], pb.eps, pb.p, pb.box).item(): v.falsify(w, _norms(w[None] - x, pb.p).item(), ok)
 
 def _attack(pb, x, y, verdicts, rounds=0):
     "PGD; with rounds also a walk over linear regions, for at most a quarter of the time"
@@ -127,7 +163,7 @@ def _bound(pb, x, y, verdicts):
     layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
     lb = margin_bounds(pb.net, x, y, pb.eps, pb.p, method='crown', box=pb.box, bounds=layers).scatter(1, y[:, None], inf).amin(1)
     positive = lb > tol_margin*_logit_scale(pb, x)
-    unstable = sum(((l < 0) & (u > 0)).sum(1) for l, u in layers)
+    unstable = sum((((l < 0) & (u > 0)).sum(1) for l, u in layers), torch.zeros(len(x), dtype=torch.long, device=x.device))
     for v, ok, n in zip(verdicts, positive.tolist(), unstable.tolist()):
         v.unstable = n
         if ok: v.certify(max(pb.eps, v.lb))
@@ -138,13 +174,20 @@ _batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound
 n_batch = 100  # points that the batched stages take at a time
 
 def _run_batched(pb, stage, decide, x, y, verdicts):
-    "One batched stage on the points that are still open; an error leaves them open"
-    start = time.perf_counter()
+    "One batched stage on the points that are still open; where it fails, again one by one: an error costs its own point only"
+    start, failed = time.perf_counter(), None
     try: decide(pb, x, y, verdicts)
-    except (ValueError, RuntimeError, ArithmeticError) as e:
-        warnings.warn(f'certify: stage {stage} failed on {len(x)} points, which stay open: {type(e).__name__}: {e}')
+    except Exception as e: failed = _what(e)
     each = (time.perf_counter() - start)/len(x)
-    for v in verdicts: v.spend(stage, each)
+    for k, v in enumerate(verdicts):
+        if failed and len(x) > 1 and v.status == 'undecided': _run_batched(pb, stage, decide, x[k:k+1], y[k:k+1], [v])
+        v.spend(stage, each)
+        if v.status != 'undecided': v.solver = ''
+        elif failed and len(x) == 1: v.solver = f'{stage}: {failed}'[:200]
+    if failed and len(x) == 1: warnings.warn(f'certify: stage {stage} failed on a point: {failed}')
+
+def _what(e): return f'{type(e).__name__}: {e}'.splitlines()[0][:400]
+
 
 # %% ../nbs/12_certify.ipynb #9e0cd223
 def _by_branching(pb, x, y, seconds):
@@ -154,6 +197,7 @@ def _by_mip(pb, x, y, seconds):
     layers = intermediate_bounds(pb.net, x, pb.eps, pb.p, pb.box, 'crown')
     return solve_margin(pb.net, x, y, pb.eps, pb.p, box=pb.box, timeout=seconds, solver=pb.solver, bounds=layers)
 
+@exact_arithmetic
 def _search(k, pb, x, y, seconds, todo):
     "One point's searches in a worker: (k, [(stage, result or what went wrong, seconds)])"
     threads, end, answers = torch.get_num_threads(), time.perf_counter() + seconds, []
@@ -163,7 +207,7 @@ def _search(k, pb, x, y, seconds, todo):
             start = time.perf_counter()
             share = (end - start)/(len(todo) - i)
             try: result = dict(branch=_by_branching, mip=_by_mip)[stage](pb, x, int(y), share) if share > 0 else 'timeout'
-            except Exception as e: result = f'{type(e).__name__}: {e}'
+            except Exception as e: result = _what(e)
             answers.append((stage, result, time.perf_counter() - start))
             if getattr(result, 'status', 'undecided') != 'undecided': break
         return k, answers
@@ -173,30 +217,64 @@ def _search_verdict(pb, x, y, v, stage, result, seconds):
     "A search's answer through the two gates"
     v.spend(stage, seconds)
     v.solver = pb.solver if stage == 'mip' else ''
-    if isinstance(result, str): v.solver = f'{v.solver or stage}: {result.splitlines()[0][:200]}'; return
+    if not isinstance(result, str):
+        try: return _gates(pb, x, y, v, result, v.solver or stage)
+        except Exception as e: result = _what(e)
+    v.solver = f'{v.solver or stage}: {result[:200]}'
+
+def _gates(pb, x, y, v, result, asked):
     v.unstable = result.unstable
-    if result.status == 'undecided': v.solver = f'{v.solver or stage}: {result.reason}'
+    if result.status == 'undecided': v.solver = f'{asked}: {result.reason}'
     if result.status == 'certified' and result.lb > 0: v.certify(max(pb.eps, v.lb))
     if result.status == 'falsified': _falsify_checked(pb, v, result.witness.to(x).reshape(x.shape), x, y, [v])
+
 
 # %% ../nbs/12_certify.ipynb #101ce045
 def _searches(pb, x, y, todo, points, verdicts, workers):
     "(point, answers) as they come in; a worker that dies costs only the point that killed it"
-    jobs = {k: joblib.delayed(_search)(k, pb, x[k:k+1], y[k:k+1], pb.timeout - verdicts[k].seconds, todo) for k in points}
-    lazily = get_active_backend()[0].supports_return_generator  # Ray's backend can't: its answers come at the end
-    if workers == 1:
-        for f, a, kw in jobs.values(): yield f(*a, **kw)
-        return
+    lean = replace(pb, judge=None) # the network as it's used stays here: its witnesses are judged here
+    jobs = {k: (k, lean, x[k:k+1], y[k:k+1], pb.timeout - verdicts[k].seconds, todo) for k in points}
+    backend = get_active_backend()[0]
+    if workers == 1: yield from (_search(*job) for job in jobs.values())
+    elif hasattr(backend, 'client'): yield from _on_dask(backend.client, jobs, todo, workers)
+    else: yield from _by_joblib(jobs, todo, workers, backend.supports_return_generator)
+
+def _lost(k, todo, e): return k, [(todo[0], f'worker died: {type(e).__name__}' + f': {e}'[:100]*(not isinstance(e, BrokenProcessPool)), 0.)]
+
+def _by_joblib(jobs, todo, workers, lazily):
+    "By joblib's backend; `lazily`: one answer after the other (Ray's backend can't: its answers come at the end)"
     alone = False
     while jobs:
         batch = list(jobs)[:1] if alone else list(jobs)
+        pool = joblib.Parallel(workers, return_as='generator_unordered' if lazily else 'list', batch_size=1, pre_dispatch='2*n_jobs')
         try:
-            for k, answers in joblib.Parallel(workers, return_as='generator_unordered' if lazily else 'list', batch_size=1, pre_dispatch='2*n_jobs')(jobs[k] for k in batch):
-                jobs.pop(k); yield k, answers
-        except BrokenProcessPool as e:
+            for k, answers in pool(joblib.delayed(_search)(*jobs[k]) for k in batch):
+                jobs.pop(k)
+                yield k, answers
+        except Exception as e:
             if not alone: warnings.warn('certify: a worker process died; the points that are left are solved one at a time')
-            if alone: jobs.pop(batch[0]); yield batch[0], [(todo[0], f'worker died: {type(e).__name__}', 0.)]
+            elif jobs.pop(batch[0], None): yield _lost(batch[0], todo, e)
             alone = True
+
+def _on_dask(client, jobs, todo, workers):
+    "By a Dask cluster's own futures: they tell of a task that Dask gave up, which joblib's backend never learns"
+    from dask.distributed import as_completed
+    left, point = list(jobs.items())[::-1], {}
+    def send():
+        k, job = left.pop()
+        future = client.submit(_search, *job, pure=False, retries=0)
+        point[future] = k
+        return future
+    futures = as_completed([send() for _ in range(min(2*workers, len(left)))])
+    try:
+        for future in futures:
+            k = point.pop(future)
+            try: answer = k, future.result()[1]
+            except Exception as e: answer = _lost(k, todo, e)
+            if left: futures.add(send())
+            yield answer
+    finally: client.cancel(list(point))
+
 
 # %% ../nbs/12_certify.ipynb #83faa335
 def _feed(h, *parts):
@@ -277,6 +355,7 @@ def _frame(verdicts, settings, records):
     "One row a point; robust errors and settings in attrs"
     table = pd.DataFrame([dict(index=k, **vars(v)) for k, v in enumerate(verdicts)], columns=_columns)
     table['unstable'] = table.unstable.astype('Int64')
+    table['float32'] = table.float32.astype('boolean')
     n = max(len(table), 1)
     table.attrs = dict(settings=settings, robust_error_lb=int((table.status == 'falsified').sum())/n, robust_error_ub=1 - int((table.status == 'certified').sum())/n,
                        reused=records.reused, damaged=list(records.damaged))
@@ -299,21 +378,23 @@ def _reload(pb, x, y, names, records):
     return [v or Verdict() for v in verdicts], [k for k, v in enumerate(verdicts) if v is None]
 
 # %% ../nbs/12_certify.ipynb #be49c38a
+@exact_arithmetic
 def certify(
     model,                   # nn.Sequential of supported layers, or Lowered
     x:Tensor,                # images inside the box, [n, *input_shape]
     y:Tensor,                # labels, [n]
-    eps:float,               # radius
-    p:float=inf,             # norm: 1, 2 or inf
+    eps:float,               # radius, a number >= 0
+    p:float=inf,             # norm: 1, 2 or inf, or its text
     box:tuple=(0., 1.),      # (lowest, highest) value of an input; None: no box
-    timeout:float=120.,      # seconds a point, all stages
-    workers:int|None=None,   # processes for the MIPs; None: one a CPU core; 1: none besides this
+    timeout:float=120.,      # seconds a point, all stages; inf: no limit
+    workers:int|None=None,   # processes for the searches; None: one a CPU core; 1: none besides this
     out=None,                # folder for records, which later runs re-use; None: nothing is written
     stages:tuple=stages,     # those to run, of clean, region, attack, bound, branch, mip
     solver:str='cbc',        # of the MIP: 'cbc' or 'highs'
     progress:bool=True,      # show a progress bar
-)->pd.DataFrame:             # one row a point, in order: index, status, stage, lb, ub, seconds, unstable, solver, witness
+)->pd.DataFrame:             # one row a point, in order: index, status, stage, lb, ub, seconds, unstable, solver, witness, spent, float32
     "Decide each point: certified, falsified with a witness, or undecided (section 5)"
+    workers = _read_workers(workers)
     pb, x, y, todo_stages = _problem(model, x, y, eps, p, box, timeout, solver, stages)
     identity = dict(network=network_digest(pb.net), p=str(pb.p), eps=pb.eps, box=pb.box, tol_radius=tol_radius, tol_margin=tol_margin, version=__version__)
     asked = dict(timeout=pb.timeout, stages=todo_stages, solver=solver)
@@ -324,7 +405,7 @@ def certify(
     settings = dict(identity, **asked, n=len(x))
     with tqdm(total=len(x), initial=len(x) - len(new), disable=not progress, desc='certify', unit='point') as bar:
         try:
-            for k in _decide(pb, x, y, verdicts, new, todo_stages, joblib.effective_n_jobs(-1) if workers is None else workers, bar):
+            for k in _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
                 records.save(names[k], verdicts[k])
         except KeyboardInterrupt: raise CertifyInterrupted(_frame(verdicts, settings, records)) from None
     return _frame(verdicts, settings, records)
@@ -350,41 +431,50 @@ def _decide(pb, x, y, verdicts, new, todo_stages, workers, bar):
                 if not is_open(k): yield done(k)
     rest, todo = [k for k in new if is_open(k)], [s for s in todo_stages if s in ('branch', 'mip')]
     hard = [k for k in rest if todo and verdicts[k].seconds < pb.timeout]
+    told = set()
     for k, answers in _searches(pb, x, y, todo, hard, verdicts, workers):
+        for what in {a[1] for a in answers if str(a[1]).startswith('SolverUnavailable: ')} - told:
+            told.add(what)
+            warnings.warn(f'certify goes on without the MIP: {what.removeprefix("SolverUnavailable: ")}')
         for answer in answers: _search_verdict(pb, x[k:k+1], y[k:k+1], verdicts[k], *answer)
         yield done(k)
     for k in {*rest} - {*hard}: yield done(k)
 
-# %% ../nbs/12_certify.ipynb #7c5a937c
-def _frozen(net):
-    "The same steps with weights that ask for no gradients and travel to workers lightly"
-    free = lambda op: replace(op, **{f.name: getattr(op, f.name).detach() for f in fields(op) if isinstance(getattr(op, f.name), Tensor)})
-    return replace(net, steps=tuple(replace(s, ops=tuple(map(free, s.ops)), bias=s.bias.detach()) if isinstance(s, Affine) else s for s in net.steps))
-
 # %% ../nbs/12_certify.ipynb #bc8c3bee
+def _read_workers(workers):
+    "How many processes search at the same time"
+    if workers is None: return joblib.effective_n_jobs(-1)
+    if isinstance(workers, bool) or not isinstance(workers, int) or not (workers >= 1 or workers == -1):
+        raise ValueError(f'certify: expected workers as a number of processes >= 1, or None for one a CPU core, got {workers!r}')
+    return workers
+
 def _problem(model, x, y, eps, p, box, timeout, solver, wanted):
     "The question, checked: bad input is an error before anything is computed"
     where = 'certify: expected'
     if not isinstance(x, Tensor) or x.dim() < 2 or not len(x): raise ValueError(f'{where} x to be a tensor [n, *input_shape] with n >= 1, got {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}')
-    if p not in (1, 2, inf): raise ValueError(f'{where} p in (1, 2, inf), got {p}')
-    if not (0 <= eps < inf): raise ValueError(f'{where} eps >= 0 and finite, got {eps}')
-    if not timeout > 0: raise ValueError(f'{where} timeout > 0 seconds, got {timeout}')
+    p, eps, timeout = read_norm(p, 'certify'), _one_radius(eps), read_timeout(timeout, 'certify')
     unknown = {*wanted} - {*stages}
     if unknown or not wanted: raise ValueError(f'{where} stages among {", ".join(stages)}, got {", ".join(sorted(unknown)) or "none"}')
     if solver not in ('cbc', 'highs'): raise ValueError(f"{where} solver 'cbc' or 'highs', got {solver!r}")
-    net = _frozen(lower(model, tuple(x.shape[1:]), torch.float64))
+    if not x.isfinite().all():
+        raise ValueError(f'{where} finite inputs, got NaN or Inf in point {(~x.flatten(1).isfinite().all(1)).nonzero()[0].item()}')
+    check_box(x, box, 'certify')
+    box = box and tuple(map(float, box))
+    net = _frozen(lower_checked(model, x, 'certify'))
     x = x.detach().to(net.device, torch.float64)
-    if not x.isfinite().all(): raise ValueError(f'{where} finite inputs, got NaN or Inf in point {(~x.flatten(1).isfinite().all(1)).nonzero()[0].item()}')
-    if box is not None:
-        if not (len(box) == 2 and -inf < box[0] < box[1] < inf): raise ValueError(f'{where} box (lowest, highest), got {box}')
-        box = tuple(map(float, box))
-        outside = ((x < box[0]) | (x > box[1])).flatten(1).any(1)
-        if outside.any(): raise ValueError(f'{where} all inputs inside the box {box}; point {outside.nonzero()[0].item()} reaches from {x[outside][0].min():g} to {x[outside][0].max():g}')
     y = torch.as_tensor(y, device=x.device)
     if y.shape != x.shape[:1] or y.is_floating_point() or not ((0 <= y) & (y < net.n_classes)).all():
         raise ValueError(f'{where} {len(x)} whole labels from 0 to {net.n_classes - 1}, got {tuple(y.shape)} of {y.dtype}' + (f' from {y.min()} to {y.max()}' if y.numel() else ''))
     order = [s for s in stages if s in wanted]
-    return Problem(net, float(eps), float(p), box, float(timeout), solver), x, y.long(), order
+    return Problem(net, eps, p, box, timeout, solver, judge=_judge(model, net)), x, y.long(), order
+
+def _one_radius(eps):
+    "The radius of all points"
+    try: radius = math.nan if isinstance(eps, (str, bool)) else float(eps)
+    except (TypeError, ValueError, RuntimeError): radius = math.nan
+    if not 0 <= radius < inf: raise ValueError(f'certify: expected one radius eps >= 0 and finite, got {eps!r}')
+    return radius
+
 
 # %% ../nbs/12_certify.ipynb #8c0c3b8e
 def stage_table(
