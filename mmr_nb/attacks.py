@@ -275,7 +275,8 @@ def ray_search(
     check_input(x, 'ray_search')
     with torch.no_grad(), _evaluating(model):
         net, x = lower(model, x.shape[1:], dtype=torch.float64), x.double()
-        return _search_rays(net, x, u.double(), y, torch.as_tensor(t_max, dtype=x.dtype, device=x.device).expand(len(x)))
+        t_max = torch.as_tensor(t_max, dtype=x.dtype, device=x.device)
+        return _search_rays(net, x, u.double(), y, t_max.expand(len(x)))
 
 def _search_rays(net, x, u, y, t_max):
     "`ray_search` in the network's type, as many rays at once as memory allows, judging by the knots of the last ones"
@@ -553,7 +554,7 @@ def settle_witness(
 )->tuple:                  # (witness [b, *input_shape] in float64, NaN where none counts; holds: bool [b])
     "Witnesses moved past the boundary, as little as it takes to hold (bool) in the network that is used as well"
     if not isinstance(net, Lowered) or net.dtype != torch.float64:
-        raise ValueError('settle_witness: expected a Lowered in float64, as `lower(model, shape, torch.float64)` gives it')
+        raise ValueError('settle_witness: expected a Lowered in float64, as lower(model, shape, torch.float64) gives')
     p, eps, box = _check_attack('settle_witness', x, y, eps, p, box, net.n_classes)
     if witness.shape != x.shape:
         raise ValueError(f'settle_witness: expected witnesses {list(x.shape)}, got {list(witness.shape)}')

@@ -83,7 +83,7 @@ def _normal(v):
     "A tensor made in inference mode as one that gradients may pass"
     return v.clone() if isinstance(v, Tensor) and v.is_inference() else v
 
-# %% ../nbs/40_ball.ipynb #5b572bc3
+# %% ../nbs/40_ball.ipynb #539b92f5
 def exact_arithmetic(
     f, # a function that proves something
 ):
@@ -91,7 +91,9 @@ def exact_arithmetic(
     @functools.wraps(f)
     def guarded(*args, **kwargs):
         with ExitStack() as stack:
+            grad = torch.is_grad_enabled() or torch.is_inference_mode_enabled()
             stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.set_grad_enabled(grad))  # which inference_mode(False) switches on
             stack.enter_context(_default_dtype(torch.float32))
             for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',):
                 stack.enter_context(torch.autocast(device, enabled=False))

@@ -48,18 +48,17 @@ def _steps(net):
 def _converted(net, dtype):
     "A lowered network in another type"
     if net.dtype == dtype: return net
-    ops = lambda s: tuple(replace(o, s=o.s.to(dtype)) if isinstance(o, Scale) else replace(o, W=o.W.to(dtype)) for o in s.ops)
-    step = lambda s: replace(s, ops=ops(s), bias=s.bias.to(dtype)) if isinstance(s, Affine) else s
+    op = lambda o: replace(o, s=o.s.to(dtype)) if isinstance(o, Scale) else replace(o, W=o.W.to(dtype))
+    step = lambda s: replace(s, ops=tuple(map(op, s.ops)), bias=s.bias.to(dtype)) if isinstance(s, Affine) else s
     return replace(net, steps=tuple(map(step, net.steps)))
 
 def _proved(model, x, dtype, who):
-    "The network that a proof is about in this type, compared with the module's own outputs at x; a Lowered is converted"
+    "The network that a proof is about, compared with the module's own outputs at x; a Lowered is converted"
     if isinstance(model, Lowered): return _steps(_converted(lower(model, x.shape[1:]), dtype))
     return _steps(lower_checked(model, x, who, dtype))
 
 # %% ../nbs/08_bounds.ipynb #44fadc3d
 @exact_arithmetic
-@torch.no_grad()
 def interval_bounds(
     model,                         # nn.Sequential of supported layers, or Lowered
     x_L:Tensor,                    # smallest value of every input, [b, *input_shape]
@@ -71,7 +70,8 @@ def interval_bounds(
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f'interval_bounds: expected dtype float32 or float64, got {dtype}')
     if x_L.shape != x_U.shape:
-        raise ValueError(f'interval_bounds: expected x_L and x_U of one shape, got {list(x_L.shape)} and {list(x_U.shape)}')
+        got = f'{list(x_L.shape)} and {list(x_U.shape)}'
+        raise ValueError(f'interval_bounds: expected x_L and x_U of one shape, got {got}')
     if not (x_L <= x_U).all(): raise ValueError('interval_bounds: expected x_L <= x_U everywhere, got entries that are larger or NaN')
     net = _proved(model, ((x_L + x_U)/2).nan_to_num(0., 0., 0.), dtype, 'interval_bounds')
     L, U, out = x_L.to(dtype), x_U.to(dtype), []
@@ -182,7 +182,6 @@ def _check_labels(x, y, K, who):
 
 # %% ../nbs/08_bounds.ipynb #cbf181b8
 @exact_arithmetic
-@torch.no_grad()
 def linear_minimum(
     w:Tensor,          # rows, [b, r, d]
     x:Tensor,          # centres of the balls, [b, *input_shape] with d numbers each
@@ -322,8 +321,8 @@ class _PatchRows:
         for op in reversed(self.steps[0].ops): self.filters = F.conv_transpose2d(self.filters, op.W, None, op.stride, 0, 0, op.groups, op.dilation)
         tensors = [*((L.low, L.up, L.gap_low, L.gap_up) for L in reversed(lines)), (ball.lo, ball.hi)]
         copies = len(ball.lo)*math.prod(self.grid)
-        size = copies*sum(len(ts)*f[0][0]*math.prod(f[1]) for f, ts in zip(fields, tensors))*torch.finfo(net.dtype).bits//8
-        self.many = n > copies and size <= memory  # then copying every patch once is cheaper
+        size = sum(len(ts)*f[0][0]*math.prod(f[1]) for f, ts in zip(fields, tensors))*self.filters.itemsize
+        self.many = n > copies and copies*size <= memory  # then copying every patch once is cheaper
         flat = lambda v: v.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1) if self.many else v
         self.views = [[flat(_windows(t, f, net.affines[k].out_shape)) for t in ts] for f, ts in zip(fields, tensors)]
         self.ball = ball
@@ -370,7 +369,7 @@ def _unit_rows(step, units, sign):
 
 # %% ../nbs/08_bounds.ipynb #0abe7e1a
 def _unit_bounds(net, k, base, lines, ball, pi, units, sign, memory, end=math.inf):
-    "Lower bounds of sign z for units of hidden layer k, base being the value at x less rounding; -inf from time `end` on"
+    "Lower bounds of sign z for units of hidden layer k, base being the value at x less rounding; -inf after `end`"
     fields, out = _receptive_fields(net, k), []
     patch = fields and _PatchRows(net, k, lines, ball, fields, len(pi), 4*memory)
     for c in _chunks(net, len(pi), 4*memory if patch else memory):
@@ -415,7 +414,7 @@ def _norm_bounds(step, lb, ub, z, err, ball):
     return torch.maximum(lb, z - r), torch.minimum(ub, z + r)
 
 def _hidden(net, zs, x, ball, method, memory, known=None, end=math.inf):
-    "Bounds, lines, rounding errors of all hidden layers, intervals from time `end` on; bounds, errors of the last outputs"
+    "Bounds, lines, rounding errors of all hidden layers (after `end`: intervals); bounds, errors of the last outputs"
     x = x.flatten(1).double()
     L, U, err = x + ball.lo, x + ball.hi, 2**-50*(x.abs() + ball.hi - ball.lo)
     bounds, lines, errors = [], [], []

@@ -91,8 +91,8 @@ class Root:
     def late(self): return time.monotonic() > self.end
     def rows(self, k):
         "How many rows on layer k's inputs fit in an eighth of the memory while slopes and multipliers ascend"
-        numbers = 32*sum(len(L.cols) for L in self.layers[:k]) + 8*sum(math.prod(A.in_shape) for A in self.net.affines[:k + 1])
-        return max(1, self.memory//(8*numbers*torch.finfo(self.net.dtype).bits//8))
+        units, sizes = (len(L.cols) for L in self.layers[:k]), (math.prod(A.in_shape) for A in self.net.affines[:k + 1])
+        return max(1, self.memory//(8*(32*sum(units) + 8*sum(sizes))*self.ball.lo.itemsize))
     @property
     def unstable(self): return sum(len(L.cols) for L in self.layers)
     def domains(self, rival):
@@ -116,7 +116,8 @@ class Root:
                 if self.late: return
                 units, sign = torch.where(few < 0, ~few, few), torch.where(few < 0, -1, 1).to(self.net.dtype)
                 base = sign*self.zs[k][0, units] - self.errors[k][0, units]
-                v, _ = _ascend(self, k, _unit_rows(self.net.affines[k], units, sign), base, self.domains(units), steps, 0.)
+                h = _unit_rows(self.net.affines[k], units, sign)
+                v, _ = _ascend(self, k, h, base, self.domains(units), steps, 0.)
                 lb, ub = _improve(lb, ub, torch.zeros_like(units), units, sign, v)
             if not len(both): continue
             known = [*self.bounds[:k], (lb, ub), *self.bounds[k + 1:]]
@@ -125,7 +126,7 @@ class Root:
 
 # %% ../nbs/10a_branch.ipynb #cc54dddc
 def _ascend(root, k, h, base, domains, steps, until):
-    "Best lower bounds [B] of rows h on layer k's inputs, and the domains with the slopes and multipliers that gave them"
+    "Best lower bounds [B] of rows h on layer k's inputs, and the domains with slopes and multipliers that gave them"
     few = [slice(i, i + root.rows(k)) for i in range(0, len(h), root.rows(k))]
     if len(few) < 2: return _ascend_few(root, k, h, base, domains, steps, until)
     parts = [_ascend_few(root, k, h[c], base[c], domains[c], steps, until) for c in few]
@@ -169,7 +170,7 @@ def _ascend_few(root, k, h, base, domains, steps, until, lr=.2, lr_beta=.2):
 
 # %% ../nbs/10a_branch.ipynb #2b4b1876
 def _score(root, h, domains):
-    "How much each unit of unknown sign costs the bound: |row entry| times the height of its triangle, [B, m] a layer; else -1"
+    "What each unit of unknown sign costs the bound: |row entry| times the height of its triangle; -1 for the others"
     with torch.no_grad(): _, _, seen = _backward(root.net, root.layers, domains, len(root.layers), h)
     def cost(row, l, u): return torch.where((l < 0) & (u > 0), -row.abs()*l*u/(u - l).clamp(min=1e-30), -1)
     return torch.cat([cost(seen[j], domains.lb[j], domains.ub[j]) for j in range(len(root.layers))], 1)
@@ -202,7 +203,7 @@ def _choose(root, h, base, domains, candidates):
     return top.indices.gather(1, torch.cat(best))[:, 0]
 
 def _worth(root, h, base, domains, units):
-    "What splitting each domain at each of its units [B, c] would give: the worse half's bound, and a little of the better's"
+    "What splitting domains at their units [B, c] would give: the worse half's bound, and a little of the better's"
     again = torch.arange(len(domains), device=h.device).repeat_interleave(units.shape[1])
     if root.late: return torch.zeros_like(units).double()
     halves, twice = _split(root, domains[again], units.flatten()), again.repeat(2)
@@ -238,7 +239,8 @@ def _witness(root, delta, eps, p, box, steps=8):
 # %% ../nbs/10a_branch.ipynb #49007b8b
 def _leaf(root, domain, p):
     "Where all signs are fixed the margin is linear on a polytope: (multipliers for each layer, the perturbation with the least margin)"
-    sizes, signs, (A, b) = [len(L.cols) for L in root.layers], torch.cat(domain.signs, 1)[0].double(), _planes(root, domain)
+    sizes, signs = [len(L.cols) for L in root.layers], torch.cat(domain.signs, 1)[0].double()
+    A, b = _planes(root, domain)
     free = replace(domain, beta=[torch.zeros_like(b) for b in domain.beta])
     w, _, _ = _backward(root.net, root.layers, free, len(sizes), root.objective(domain.rival)[0])
     A, b, c = -signs[:, None]*A, signs*b, w[0].double()
@@ -253,7 +255,7 @@ def _leaf(root, domain, p):
     return [t[None].to(w) for t in y.split(sizes)], delta.to(w.device)
 
 def _planes(root, domain):
-    "Pre-activations of the units as linear functions of the perturbation, where all signs below them are fixed: rows, values at x"
+    "Pre-activations of the units as linear functions of the perturbation: rows, values at x"
     rows, values = [], []
     for j, L in enumerate(root.layers):
         for cols in L.cols.split(root.rows(j)):
@@ -347,7 +349,7 @@ class _Search:
             raise _Stop('timeout' if root.late else 'a sub-domain without units to split stays open')
     def split(self, domains):
         "Both halves of every domain, bounded; those without a unit to split are settled"
-        free = sum((((l < 0) & (u > 0)).sum(1) for l, u in zip(domains.lb, domains.ub)), torch.zeros_like(domains.rival)) > 0
+        free = torch.cat([(l < 0) & (u > 0) for l, u in zip(domains.lb, domains.ub)], 1).any(1)
         leaves, domains = domains[~free], domains[free]
         for i in range(len(leaves)):
             self.leaf(leaves[i:i+1])
@@ -411,8 +413,9 @@ def branch_and_bound(
     start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
     if len(x) != 1: raise ValueError(f'branch_and_bound: expected one input, [1, *input_shape], got {list(x.shape)}')
     if not limit > 0: raise ValueError(f'branch_and_bound: expected timeout > 0 seconds, got {timeout!r}')
-    for name, n, least in (('steps', steps, 0), ('batch', batch, 1), ('candidates', candidates, 1), ('memory', memory, 1)):
-        if not n >= least: raise ValueError(f'branch_and_bound: expected {name} >= {least}, got {n!r}')
+    least = dict(steps=(steps, 0), batch=(batch, 1), candidates=(candidates, 1), memory=(memory, 1))
+    for name, (n, lowest) in least.items():
+        if not n >= lowest: raise ValueError(f'branch_and_bound: expected {name} >= {lowest}, got {n!r}')
     label = torch.tensor([int(y)], device=x.device)
     net, net64, p, radius, box = _start(model, x, eps, p, box, 'crown', dtype, label, who='branch_and_bound')
     with _plain_arithmetic(x.device):
