@@ -206,14 +206,16 @@ class _RegionTree:
         self.lo, self.hi = (np.full(len(x), -inf), np.full(len(x), inf)) if box is None else (box[0] - x, box[1] - x)
         self.turns, self.programs, d = itertools.count(), 0, len(x)
         seen = np.hstack([np.eye(d), x[:, None]])
-        self.heap = [_Node(0., next(self.turns), np.zeros(d), False, np.zeros((0, d + 1)), 0, [], seen, _affine(pieces[0], seen))]
+        everywhere = np.zeros((0, d + 1))
+        self.heap = [_Node(0., next(self.turns), np.zeros(d), False, everywhere, 0, [], seen, _affine(pieces[0], seen))]
     def push(self, node, row, on, rival=None): # a child beyond one more hyperplane, if it can be within reach
         w, size = row[:-1], np.linalg.norm(row[:-1], self.q)
         reach = size and np.where(w > 0, w, 0) @ np.minimum(self.hi, 1e99) + np.where(w < 0, w, 0) @ np.maximum(self.lo, -1e99)
         key = max(node.key, -float(row[-1])/float(size) if size else 0. if row[-1] >= 0 else inf)
         if key == inf or key > self.limit or reach*(1 + 1e-12) + row[-1] < 0: return
         rows = np.vstack([node.rows, row]) if size else node.rows
-        heapq.heappush(self.heap, _Node(key, next(self.turns), node.delta, bool(size), rows, node.layer, on, node.seen, node.V, rival))
+        child = _Node(key, next(self.turns), node.delta, bool(size), rows, node.layer, on, node.seen, node.V, rival)
+        heapq.heappush(self.heap, child)
     def solve(self, node): # the program that was put off
         node.late, row = False, node.rows[-1]
         if row[:-1] @ node.delta + row[-1] < 0:
@@ -390,7 +392,7 @@ def _less_precise():
     finally: torch.set_float32_matmul_precision(before)
 
 case_settings = { # of PyTorch, as context managers
-    'none': nullcontext, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16), 'inference mode': torch.inference_mode,
+    'none': nullcontext, 'inference mode': torch.inference_mode, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16),
     'bfloat16': partial(_default, torch.bfloat16), 'float64': partial(_default, torch.float64), 'medium': _less_precise}
 
 # %% ../nbs/12a_soundness.ipynb #7faae721
@@ -409,8 +411,8 @@ class Case:
     exact:ExactDistance # the answer
     setting:str='none'  # of PyTorch while it is asked, one of `case_settings`
     def __repr__(self):
-        return (f'Case({self.seed}: {self.kind}, p={self.p}, box={self.box}, setting={self.setting}, eps={self.eps:.6g}, '
-                f'{self.exact.lb:.6g} <= distance <= {self.exact.ub:.6g})')
+        return (f'Case({self.seed}: {self.kind}, p={self.p}, box={self.box}, setting={self.setting}, '
+                f'eps={self.eps:.6g}, {self.exact.lb:.6g} <= distance <= {self.exact.ub:.6g})')
 
 def _rescale(model, rng):
     "Every layer's weights times a power of ten; without normalisation layers only the units of measurement change"
@@ -704,7 +706,8 @@ def _checks(case):
     if case.exact.lb > 0: both |= dict(region=_region, universal=_universal)
     both |= {f'bounds {m}': partial(_bounds, method=m) for m in ('interval', 'fastlin', 'crown', 'alpha')}
     both |= {f'radius {m}': partial(_radius, method=m) for m in ('interval', 'fastlin', 'crown')}
-    both |= {'branch': _branch} | {f'file {ending}': partial(_file, ending=ending) for ending in ('.pt', '.safetensors')}
+    both |= {f'file {ending}': partial(_file, ending=ending) for ending in ('.pt', '.safetensors')}
+    both['branch'] = _branch
     if not mip_takes(case.p): return both
     one, two = ('cbc', 'highs')[::(-1)**case.seed]
     for goal, solver, known in (('decide', one, False), ('decide', two, True), ('margin', one, True), ('distance', two, True)):
