@@ -549,6 +549,7 @@ def _hidden_rows(net, zs, bounds, lines, errors):
 # %% ../nbs/08_bounds.ipynb #0fd6a216
 def _ascent(net, net64, x, y, v, err, eps, p, box, bounds, steps, lr, until, memory):
     "Margins v [b, K] improved by searching slopes, until all are above `until` or the steps are spent"
+    if not net.relus: return v  # no slopes to search
     ball, (zs, logits) = _ball(x, eps, p, box, net.dtype), net64(x.double())
     bounds, lines, errors, _ = _hidden(net, zs, x, ball, 'crown', memory, bounds)
     hidden = _hidden_rows(net, zs, bounds, lines, errors)
