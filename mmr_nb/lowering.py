@@ -898,7 +898,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #d34baec4
+# %% ../nbs/41_lowering.ipynb #b0038494
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -986,6 +986,7 @@ def lower(
     shape = tuple(input_shape)
     if not training: _refuse_training(model)
     tensors = _named_tensors(model)
+    tensors = {k: t.clone() if t.is_inference() else t for k, t in tensors.items()}
     own = _check_tensors(tensors, check)
     dtype = dtype or own
     recording = record(model, shape)
@@ -999,7 +1000,7 @@ def lower(
                             'sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
     return _assemble(out, shape, dtype, next((t.device for t in tensors.values()), torch.device('cpu')))
 
-# %% ../nbs/41_lowering.ipynb #53810609
+# %% ../nbs/41_lowering.ipynb #671702ff
 def _same_network(net, input_shape, dtype):
     "What is lowered already, if it fits"
     if net.input_shape != tuple(input_shape): raise LoweringError(f'lower: expected input shape {net.input_shape}, got {tuple(input_shape)}')
@@ -1019,11 +1020,11 @@ def _check_tensors(tensors, finite):
         if not t.is_floating_point(): continue
         if t.dtype not in (torch.float32, torch.float64) or t.dtype != own:
             raise LoweringError(f'lower: expected {name} in float32 or float64, the same type everywhere, got {t.dtype}')
-        if finite and not torch.isfinite(t).all(): raise LoweringError(f'lower: expected finite numbers in {name}, got NaN or Inf')
+        if finite and not torch.isfinite(t.detach()).all(): raise LoweringError(f'lower: expected finite numbers in {name}, got NaN or Inf')
         if finite and name.endswith('running_var') and not (t >= 0).all(): raise LoweringError(f'lower: expected {name} >= 0, got {t.min().item():g}')
     return own
 
-# %% ../nbs/41_lowering.ipynb #68521cce
+# %% ../nbs/41_lowering.ipynb #9411c424
 tol_same = 1e-9 # difference between a network and its lowering, relative to the largest logit
 _tol_rounding = 1e-4 # or relative to the network's rounding errors in float32
 
@@ -1042,9 +1043,10 @@ def lower_checked(
     return net
 
 def _some_points(x, net):
-    "At most 100 inputs, fewer of a large network, and 4 random ones"
+    "At most 100 inputs, fewer of a large network, and 16 random ones, in the unit cube and far around it"
     n = max(1, min(100, 2**22//(sum(net.widths) + math.prod(net.input_shape))))
-    random = torch.rand(4, *x.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gen, shape = torch.Generator().manual_seed(0), x.shape[1:]
+    random = torch.cat([torch.rand(4, *shape, generator=gen, dtype=torch.float64), .5 + 3*torch.randn(12, *shape, generator=gen, dtype=torch.float64)])
     return torch.cat([x.detach()[::max(1, -(-len(x)//n))].double(), random.to(x.device)])
 
 @exact_arithmetic
