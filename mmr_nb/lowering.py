@@ -287,11 +287,20 @@ def _refuse_hooks(module):
 class LoweringError(ValueError):
     "A network that cannot be rewritten into affine maps and ReLUs"
 
-# %% ../nbs/41_lowering.ipynb #fe367f63
+# %% ../nbs/41_lowering.ipynb #39e92dfe
 def _like(module, shape):
     "A batch of zeros as the module takes them"
     first = next((t for t in _named_tensors(module).values() if t.is_floating_point()), torch.empty(0))
     return torch.zeros(_batch, *shape, dtype=first.dtype, device=first.device)
+
+class _Swapped:
+    "A module with other tensors in the place of its own, for a while; tensors that it shares stay shared"
+    def __init__(self, module, others): # {id of a tensor: the other}
+        self.others, self.own = others, [(d, k, t) for m in module.modules() for d in (m._parameters, m._buffers) for k, t in d.items() if t is not None]
+    def __enter__(self):
+        for d, k, t in self.own: d[k] = self.others[id(t)]
+    def __exit__(self, *_):
+        for d, k, t in self.own: d[k] = t
 
 class _EvalMode:
     "A module in eval mode for a while"
@@ -304,9 +313,11 @@ class _EvalMode:
 def _record(module, shape):
     "Run a module on fake tensors and write down what it computes"
     from torch.fx.experimental.proxy_tensor import make_fx
-    named, log = _named_tensors(module), logging.getLogger('torch._subclasses.fake_tensor')
-    names, tensors, quiet = tuple(named), tuple(named.values()), log.disabled
-    def forward(x, *tensors): return torch.func.functional_call(module, dict(zip(names, tensors)), (x,))
+    own, log = {}, logging.getLogger('torch._subclasses.fake_tensor')
+    for name, t in _named_tensors(module).items(): own.setdefault(id(t), (name, t))  # one that is shared comes once
+    names, tensors, quiet = [n for n, _ in own.values()], [t for _, t in own.values()], log.disabled
+    def forward(x, *others):
+        with _Swapped(module, dict(zip(own, others))): return module(x)
     try:
         log.disabled = True  # what goes wrong is said in our own words
         with _EvalMode(module), torch.enable_grad(), torch.inference_mode(False):
@@ -328,7 +339,7 @@ def _why(module, shape, e):
         return f'lower: expected a forward pass without control flow that depends on data, got one that needs values ({text})'
     return f'lower: the network does not run on inputs {[_batch, *shape]}: {text}'
 
-# %% ../nbs/41_lowering.ipynb #1759f793
+# %% ../nbs/41_lowering.ipynb #86da2693
 _recordings = weakref.WeakKeyDictionary()
 
 def record(
@@ -337,7 +348,9 @@ def record(
 )->_Recording:
     "The recording of a module's forward pass; made once, and anew when the module has changed"
     _refuse_hooks(module)
-    state = [_state(m) for _, m in module.named_modules(remove_duplicate=False)]
+    first = {}
+    shared = [first.setdefault(id(t), len(first)) for t in _named_tensors(module).values()]
+    state = [shared, *(_state(m) for _, m in module.named_modules(remove_duplicate=False))]
     known = _recordings.setdefault(module, {})
     if shape not in known or known[shape][0] != state: known[shape] = state, _record(module, shape)
     return known[shape][1]
