@@ -59,7 +59,7 @@ def _inside(x, box): return x if box is None else x.clamp(*box)
 # %% ../nbs/07_attacks.ipynb #b9a3ad8d
 @exact_arithmetic
 def check_witness(
-    model,              # nn.Sequential of supported layers, or Lowered in float64
+    model,              # nn.Module of supported operations, or Lowered in float64
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true classes, [b]
     witness:Tensor,     # what should be adversarial, [b, *input_shape]; NaN: none
@@ -264,7 +264,7 @@ def trace_rays(
 max_numbers = 2**24 # of one array while tracing rays: 128 MB in float64
 
 def ray_search(
-    model,                 # nn.Sequential of supported layers, or Lowered in float64
+    model,                 # nn.Module of supported operations, or Lowered in float64
     x:Tensor,              # starts, [b, *input_shape]
     u:Tensor,              # directions, same shape
     y:Tensor,              # true classes, [b]
@@ -369,7 +369,7 @@ def _search_aims(net, fast, x, aim, y, p, box, limit):
 
 # %% ../nbs/07_attacks.ipynb #6658af33
 def linear_region_attack(
-    model,                 # nn.Sequential of supported layers, or Lowered in float64
+    model,                 # nn.Module of supported operations, or Lowered in float64
     x:Tensor,              # inputs in the box, [b, *input_shape]
     y:Tensor,              # true classes, [b]
     p:float=inf,           # norm of the perturbation: 1, 2 or inf
@@ -469,7 +469,7 @@ def _library_runs(net, method, p, eps, K, steps, seed):
 
 # %% ../nbs/07_attacks.ipynb #9329d094
 def library_attack(
-    model,              # nn.Sequential of supported layers, or Lowered
+    model,              # nn.Module of supported operations, or Lowered
     x:Tensor,           # inputs in the box, [b, *input_shape]
     y:Tensor,           # true classes, [b]
     eps:float,          # radius (Carlini-Wagner ignores it)
@@ -595,7 +595,7 @@ class Falsified:
 # %% ../nbs/07_attacks.ipynb #d61ee44d
 @exact_arithmetic
 def falsify(
-    model,                 # nn.Sequential of supported layers, or Lowered in float64; comes back as it was
+    model,                 # nn.Module of supported operations, or Lowered in float64; comes back as it was
     x:Tensor,              # inputs in the box, [b, *input_shape]
     y:Tensor,              # true classes, [b]
     eps:float,             # radius, in units of the input

@@ -46,7 +46,7 @@ def _proved(model, x, dtype, who):
 # %% ../nbs/08_bounds.ipynb #44fadc3d
 @exact_arithmetic
 def interval_bounds(
-    model,                         # nn.Sequential of supported layers, or Lowered
+    model,                         # nn.Module of supported operations, or Lowered
     x_L:Tensor,                    # smallest value of every input, [b, *input_shape]
     x_U:Tensor,                    # largest value of every input, [b, *input_shape]
     dtype:torch.dtype|None=None,   # compute in this type; None: float64, or the type of a Lowered
@@ -450,7 +450,7 @@ def _start(model, x, eps, p, box, method, dtype, y=None, who='margin_bounds'):
 @exact_arithmetic
 @torch.no_grad()
 def intermediate_bounds(
-    model,                        # nn.Sequential of supported layers, or Lowered
+    model,                        # nn.Module of supported operations, or Lowered
     x:Tensor,                     # inputs, [b, *input_shape]
     eps,                          # radius: one number or [b]
     p:float=math.inf,             # norm: 1, 2 or inf
@@ -604,7 +604,7 @@ def _check_hidden(net64, x, bounds):
 @exact_arithmetic
 @torch.no_grad()
 def margin_bounds(
-    model,                        # nn.Sequential of supported layers, or Lowered
+    model,                        # nn.Module of supported operations, or Lowered
     x:Tensor,                     # inputs, [b, *input_shape]
     y:Tensor,                     # labels, [b]
     eps,                          # radius: one number or [b]
@@ -648,7 +648,7 @@ def _diameter(x, p, box):
 @exact_arithmetic
 @torch.no_grad()
 def certified_radius(
-    model,                        # nn.Sequential of supported layers, or Lowered
+    model,                        # nn.Module of supported operations, or Lowered
     x:Tensor,                     # inputs, [b, *input_shape]
     y:Tensor,                     # labels, [b]
     p:float,                      # norm: 1, 2 or inf
@@ -682,7 +682,7 @@ def certified_radius(
 
 # %% ../nbs/08_bounds.ipynb #c2b4e623
 def robust_logits(
-    model,                   # nn.Sequential of supported layers, in the type it is trained in
+    model,                   # nn.Module of supported operations, in the type it is trained in
     x:Tensor,                # inputs, [b, *input_shape]
     y:Tensor,                # labels, [b]
     eps,                     # radius: one number or [b]

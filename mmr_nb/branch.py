@@ -394,7 +394,7 @@ class _Search:
 @exact_arithmetic
 @torch.no_grad()
 def branch_and_bound(
-    model,               # nn.Sequential of supported layers, or Lowered
+    model,               # nn.Module of supported operations, or Lowered
     x:Tensor,            # one input, [1, *input_shape]
     y:int,               # its class
     eps:float,           # radius

@@ -117,7 +117,7 @@ def _margin(logits, c):
 # %% ../nbs/04_certificate.ipynb #0c7454b2
 @exact_arithmetic
 def region_certificate(
-    model,                 # nn.Sequential of supported layers, or Lowered in float64
+    model,                 # nn.Module of supported operations, or Lowered in float64
     x:Tensor,              # inputs, [b, *input_shape]
     p:float=inf,           # norm of the perturbation: 1, 2 or inf (or '1', '2', 'inf'); any p >= 1 without box
     box:tuple|None=(0, 1), # lowest and highest value of an input; None: no constraint
@@ -163,7 +163,7 @@ def union_radius(
 @exact_arithmetic
 @torch.no_grad()
 def universal_certificate(
-    model,            # nn.Sequential of supported layers, or Lowered in float64
+    model,            # nn.Module of supported operations, or Lowered in float64
     x:Tensor,         # inputs, [b, *input_shape]
     p:float,          # norm of the perturbation, p >= 1; a number or its text
     memory:int=2**30, # bytes to work in

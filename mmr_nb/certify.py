@@ -393,7 +393,7 @@ def _reload(pb, x, y, names, records):
 # %% ../nbs/12_certify.ipynb #be49c38a
 @exact_arithmetic
 def certify(
-    model,                   # nn.Sequential of supported layers, or Lowered
+    model,                   # nn.Module of supported operations, or Lowered
     x:Tensor,                # images inside the box, [n, *input_shape]
     y:Tensor,                # labels, [n]
     eps:float,               # radius, a number >= 0

@@ -767,7 +767,7 @@ def _first_answer(search, together, tighten):
 # %% ../nbs/10_milp.ipynb #389f4d16
 @exact_arithmetic
 def solve_margin(
-    model,                    # nn.Sequential of supported layers, or Lowered in float64
+    model,                    # nn.Module of supported operations, or Lowered in float64
     x:Tensor,                 # one input, [1, *input_shape]
     y:int,                    # its class
     eps:float,                # radius, a number >= 0
@@ -789,7 +789,7 @@ def solve_margin(
 # %% ../nbs/10_milp.ipynb #9fb55c8c
 @exact_arithmetic
 def solve_distance(
-    model,                    # nn.Sequential of supported layers, or Lowered in float64
+    model,                    # nn.Module of supported operations, or Lowered in float64
     x:Tensor,                 # one input, [1, *input_shape]
     y:int,                    # its class
     eps:float,                # radius within which to search

@@ -152,7 +152,7 @@ def _check(net, x, y, margins, n_rb, n_db):
 
 # %% ../nbs/05_mmr.ipynb #b90f6778
 def mmr_loss(
-    model,              # nn.Sequential of supported layers (or Lowered)
+    model,              # nn.Module of supported operations (or Lowered)
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true labels, int64 [b]
     p:float,            # norm of the perturbation, p >= 1 (the paper: 1, 2, inf); a number or its text
@@ -168,7 +168,7 @@ def mmr_loss(
 
 # %% ../nbs/05_mmr.ipynb #be21220c
 def mmr_universal_loss(
-    model,              # nn.Sequential of supported layers (or Lowered)
+    model,              # nn.Module of supported operations (or Lowered)
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true labels, int64 [b]
     lmbd_1:float,       # weight of the l_1 term

@@ -76,7 +76,7 @@ class PlaneRegions:
     a:np.ndarray    # their offsets, [R, K]
 
 def region_polygons(
-    model,         # nn.Sequential of supported layers, or Lowered in float64; two inputs, unless a plane is given
+    model,         # nn.Module of supported operations, or Lowered in float64; two inputs, unless a plane is given
     window:tuple,  # left, right, bottom, top, in coordinates of the plane
     plane=None,    # Plane through the inputs, see below; None: the network's own two inputs
 )->PlaneRegions:
@@ -134,7 +134,7 @@ def plane_through(
 # %% ../nbs/06_plots.ipynb #d3a40323
 @torch.no_grad()
 def on_plane(
-    model,       # nn.Sequential of supported layers, or Lowered in float64
+    model,       # nn.Module of supported operations, or Lowered in float64
     plane:Plane, # in the network's input space
 )->Lowered:      # network of the two plane coordinates, in float64
     "The network restricted to a plane: t -> f(origin + basis t)"
@@ -287,7 +287,7 @@ def plot_history(
 
 # %% ../nbs/06_plots.ipynb #f77d8c01
 def input_gradients(
-    model,     # nn.Sequential of supported layers, or Lowered
+    model,     # nn.Module of supported operations, or Lowered
     x:Tensor,  # inputs, [b, *input_shape]
     y:Tensor,  # labels, [b]
 )->Tensor:     # [b, *input_shape]

@@ -102,7 +102,7 @@ def pull_back(
 
 # %% ../nbs/02_regions.ipynb #90655b04
 def polytope(
-    model,      # nn.Sequential of supported layers, or Lowered
+    model,      # nn.Module of supported operations, or Lowered
     x:Tensor,   # inputs, [b, *input_shape]
 )->tuple:       # (A [b, N, d], b [b, N]): Q(x) = {z: A z <= b}, N = number of hidden units
     "Half-spaces of the linear region around each input (Definition 2.1)"

@@ -117,7 +117,7 @@ class Rows:
         return self._cached(l, lambda: step.transpose(self._eye(n, *step.out_shape)).flatten(1))
 
     def is_large(self, l): # too large a matrix to write down
-        return math.prod(self.steps[l].out_shape)*math.prod(self.steps[l].in_shape)*self.zs[0].element_size() > 4*self.memory
+        return math.prod(self.steps[l].out_shape)*math.prod(self.steps[l].in_shape)*self.net.dtype.itemsize > 4*self.memory
 
     def one_by_one(self, l, u):
         "Rows of `start(l)`, without the others"
@@ -295,7 +295,7 @@ def _signs(start, c, s):
 @exact_arithmetic
 @torch.no_grad()
 def region_distances(
-    model,             # nn.Sequential of supported layers, or Lowered
+    model,             # nn.Module of supported operations, or Lowered
     x:Tensor,          # inputs, [b, *input_shape]; its dtype is the one computed in
     p:float=inf,       # norm of the perturbation, p >= 1; a number or its text
     memory:int=2**25,  # bytes to work in

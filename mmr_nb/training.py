@@ -550,7 +550,7 @@ def _look(run, x, y, held, seed):
 
 # %% ../nbs/09_training.ipynb #da693048
 def train(
-    model:nn.Sequential,    # network; trained in place, ends with the last epoch's weights, in eval mode
+    model:nn.Module,        # network that `lower` takes; trained in place, ends with the last epoch's weights, in eval mode
     data:ImageData,         # only its training images are used
     scheme,                 # Plain, MMR, Universal, KW, Adversarial, or any dataclass with `name`, `lr` and `loss`
     epochs:int,             # passes over the training images
@@ -573,7 +573,7 @@ def train(
     "Train with the paper's loop: Adam and the schedules of B.1"
     rank, processes, device = _team(device)
     options = dict(schedule=schedule, ema=ema, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
-    settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed), **_checked_options(options), **(start or {})}
+    settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed, out is not None), **_checked_options(options), **(start or {})}
     about = dict(about or {}, device=_device_words(device))
     out = None if out is None else Path(out)
     (x, y), held = _split(data, val, seed)
@@ -615,17 +615,17 @@ def train(
     return history
 
 # %% ../nbs/09_training.ipynb #854f10e3
-def _settings(model, data, scheme, epochs, batch_size, val, seed):
+def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
-    if not isinstance(model, nn.Sequential): raise ValueError(f'train: expected an nn.Sequential to train, got {type(model).__name__}')
+    if not isinstance(model, nn.Module): raise ValueError(f'train: expected an nn.Module to train, got {type(model).__name__}')
     if not (hasattr(scheme, 'loss') and is_dataclass(scheme)): raise ValueError(f'train: expected a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`, got {scheme!r}')
     for name, v in dict(epochs=epochs, batch_size=batch_size).items():
         if not (isinstance(v, int) and v >= 1): raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
-    net = lower(check_copy(model, data.input_shape, 'train'), data.input_shape)
+    net = lower(check_copy(model, data.input_shape, 'train') if to_file else model, data.input_shape, training=True)
     if net.n_classes != data.n_classes: raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
     return dict(data=data.name, data_sha256=_digest(data.x_train, data.y_train), scheme=_jsonable(scheme), epochs=epochs,
-                batch_size=batch_size, val=val, seed=seed, architecture=json.dumps(describe(model)))
+                batch_size=batch_size, val=val, seed=seed, architecture=json.dumps(describe(model)) if to_file else type(model).__name__)
 
 def _checked_options(options):
     "The options, or an error that says what was expected"
