@@ -1,6 +1,6 @@
 """Time and memory of one step of the MMR loss (value and gradients), beside a dense reference and a plain step.
 
-    python benchmarks/mmr_step.py [--networks fc1,fc10,cnn,cnn32] [--steps 5] [--out results/mmr_step.json]
+    python benchmarks/mmr_step.py [--networks fc1,fc10,cnn,cnn32,resnet,lenet] [--steps 5] [--out results/mmr_step.json]
 
 Prints JSON. Each network and kind of weights runs in a process of its own, so that peak memory is its own.
 """
@@ -22,8 +22,31 @@ def setting(name):
     x, y = data.x_train[order], data.y_train[order]
     if name == 'cnn32':
         x = F.interpolate(x, size=(32, 32), mode='bilinear') * (.5 + .5*torch.rand(len(x), 3, 1, 1, generator=gen))
-    make = {'fc1': fc1, 'fc10': fc10, 'cnn': cnn, 'cnn32': cnn}[name]
+    make = {'fc1': fc1, 'fc10': fc10, 'cnn': cnn, 'cnn32': cnn, 'resnet': resnet, 'lenet': lenet}[name]
     return make(tuple(x.shape[1:])), x, y
+
+
+def resnet(input_shape):
+    "A stem and two basic blocks of 16 channels on the full image, eval mode"
+    import torch.nn as nn, torch.nn.functional as F
+    from mmr_nb.networks import init_weights
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            conv = lambda: nn.Conv2d(16, 16, 3, padding=1, bias=False)
+            self.conv1, self.norm1, self.conv2, self.norm2 = conv(), nn.BatchNorm2d(16), conv(), nn.BatchNorm2d(16)
+        def forward(self, x): return F.relu(x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
+    stem = nn.Conv2d(input_shape[0], 16, 3, padding=1)
+    return init_weights(nn.Sequential(stem, nn.ReLU(), Block(), Block(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(16*49, 10))).eval()
+
+
+def lenet(input_shape):
+    "Two convolutions with max-pooling, 100 units"
+    import torch.nn as nn
+    from mmr_nb.networks import init_weights
+    return init_weights(nn.Sequential(
+        nn.Conv2d(input_shape[0], 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16*49, 100), nn.ReLU(), nn.Linear(100, 10)))
 
 
 def train_a_little(model, x, y, steps):
@@ -39,10 +62,26 @@ def train_a_little(model, x, y, steps):
         opt.zero_grad(); loss.backward(); opt.step()
 
 
+def unrolled_loss(model, x, y, p, gamma_rb, gamma_db, n_rb):
+    "kMMR with V of every layer pushed through the lowered network: the dense reference for any graph"
+    import torch
+    from mmr_nb.distances import decision_boundary_distances, region_boundary_distances
+    from mmr_nb.networks import lower
+    from mmr_nb.regions import push_forward
+    net = lower(model, x.shape[1:])
+    zs, logits = net(x)
+    *Vs, V = [V.expand(len(x), -1, -1) for V in push_forward(net, [z > 0 for z in zs])]
+    units = torch.cat([r.is_unit(torch.ones(w, dtype=torch.bool)) for r, w in zip(net.relus, net.widths)])
+    nearest = region_boundary_distances(zs, Vs, p)[:, units].topk(n_rb, largest=False).values
+    rivals = decision_boundary_distances(logits, V, p, y)
+    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/logits.shape[1])/len(x)
+
+
 def dense_loss(model, x, y, p, gamma_rb, gamma_db, n_rb):
     "kMMR with V of every layer from all input directions pushed through, channels last, gradients by autograd"
     import torch, torch.nn as nn
     from mmr_nb.distances import decision_boundary_distances, region_boundary_distances
+    if not all(isinstance(m, (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)) for m in model): return unrolled_loss(model, x, y, p, gamma_rb, gamma_db, n_rb)
     b, d = len(x), x[0].numel()
     v = torch.eye(d).view(1, d, *x.shape[1:]).expand(b, -1, *x.shape[1:]).reshape(b*d, *x.shape[1:])
     if v.dim() == 4: v = v.contiguous(memory_format=torch.channels_last)
@@ -160,7 +199,7 @@ def scan_gflop(model, x, p, n_rb):
     net = lower(model, x.shape[1:])
     with torch.no_grad():
         R = Rows(net, net(x)[0])
-        norms = R.scan([dual(p)], n_rb, [GAMMA[p]])[1][0].split(net.n_hidden, 1)
+        norms = R.scan([dual(p)], n_rb, [GAMMA[p]])[1][0].split(net.widths, 1)
     rows = [0, *((N > 0).sum().item() for N in norms[1:]), len(x)*(net.n_classes - 1)]
     return round(sum(2*n*R.row_cost(l)[0] for l, n in enumerate(rows))/1e9, 2)
 

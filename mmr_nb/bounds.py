@@ -271,7 +271,7 @@ def _pull(net, k, h, pi, lines, slopes=None):
 # %% ../nbs/08_bounds.ipynb #063e300a
 def _receptive_fields(net, k):
     "What a unit of conv layer k sees of each layer below: (shape, patch, stride, padding); None if patches don't help"
-    if not all(isinstance(o, Conv) for A in net.affines[:k + 1] for o in A.ops): return None
+    if not all(len(A.in_shape) == len(A.out_shape) == 3 and all(isinstance(o, Conv) for o in A.ops) for A in net.affines[:k + 1]): return None
     size, S, P, out = (1, 1), (1, 1), (0, 0), []
     for step in reversed(net.affines[:k + 1]):
         for op in reversed(step.ops):

@@ -93,6 +93,7 @@ def _weight_gradients(R, margins, g_norms, decisions):
     leaves = [W.detach().requires_grad_() for W in weights(R.net)]
     total, live = [torch.zeros_like(W) for W in leaves], R.reweighted(leaves)
     def add(scalar):
+        if not scalar.requires_grad: return  # rows without weights, as of an activation that comes first
         for t, g in zip(total, torch.autograd.grad(scalar, leaves, allow_unused=True)):
             if g is not None: t += g
         live._cache.clear()

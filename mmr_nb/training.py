@@ -79,7 +79,7 @@ class Plain:
         return ce, dict(ce=ce)
 
 # %% ../nbs/09_training.ipynb #a4b4f647
-def _n_hidden(model, x): return sum(lower(model, x.shape[1:], check=False).n_hidden)
+def _n_hidden(model, x): return sum(lower(model, x.shape[1:], check=False, training=True).n_hidden)
 
 def _count(t, shares, n_hidden):
     "k_B at time t: a share of the hidden units, at least one; no units if the shares are 0 or there are none"
