@@ -976,7 +976,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #1ef99b2e
+# %% ../nbs/41_lowering.ipynb #2423af98
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -1004,7 +1004,7 @@ def _call(L, node, env):
     if name in ('_enter_autocast', '_exit_autocast'): L.refuse('autocast within the forward pass')
     changes = hasattr(node.target, '_schema') and node.target._schema.is_mutable
     if not any(map(_contains_expr, (*args, *kwargs.values()))):
-        if changes: L.refuse(f'{name}, which overwrites a tensor of the module,')
+        if changes and name != 'detach_': L.refuse(f'{name}, which overwrites a tensor of the module,')
         if torch.Tag.nondeterministic_seeded in getattr(node.target, 'tags', ()): L.refuse(f'the random operation {name}')
         return node.target(*args, **kwargs)
     if name == 'getitem': return args[0][args[1]]
