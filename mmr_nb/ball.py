@@ -54,7 +54,7 @@ def check_box(
         raise ValueError(f'{who}: expected inputs in the box ({lo:g}, {hi:g}), got {int(outside.sum())} values outside, '
                          f'from {x.min().item()!r} to {x.max().item()!r}; move them there by x.clamp({lo:g}, {hi:g})')
 
-# %% ../nbs/40_ball.ipynb #03350027
+# %% ../nbs/40_ball.ipynb #4aec25c3
 def _products(device):
     "PyTorch's settings of the precision of float32 products on a device, as (holder, attribute, exact value)"
     b = torch.backends
@@ -65,12 +65,15 @@ def _products(device):
 @contextmanager
 def _exact_products(device):
     "Float32 products with all their digits"
-    changed = [(o, name, getattr(o, name), value) for o, name, value in _products(device) if getattr(o, name) not in (value, 'none')]
+    settings, before = _products(device), torch.get_float32_matmul_precision() if device == 'cpu' and not _products('cpu') else 'highest'
+    changed = [(o, name, getattr(o, name), value) for o, name, value in settings if getattr(o, name) not in (value, 'none')]
+    if before != 'highest': torch.set_float32_matmul_precision('highest')  # PyTorch before 2.9 has one switch for all
     try:
         for o, name, _, value in changed: setattr(o, name, value)
         yield
     finally:
-        for o, name, before, _ in changed: setattr(o, name, before)
+        for o, name, value, _ in changed: setattr(o, name, value)
+        if before != 'highest': torch.set_float32_matmul_precision(before)
 
 @contextmanager
 def _default_dtype(dtype):
