@@ -417,13 +417,6 @@ def _hidden(net, zs, x, ball, method, memory, known=None, end=math.inf):
     return bounds, lines, errors, (L, U, err)
 
 # %% ../nbs/08_bounds.ipynb #bbb38f48
-def _fast_dtype():
-    "float32, unless products are allowed to lose digits (TF32, bfloat16): then float64"
-    try: plain = torch.get_float32_matmul_precision() == 'highest'
-    except RuntimeError: plain = False
-    places = (torch.backends, torch.backends.cuda.matmul, torch.backends.mkldnn, getattr(torch.backends.mkldnn, 'matmul', None), getattr(torch.backends.mkldnn, 'conv', None))
-    return torch.float32 if plain and all(getattr(m, 'fp32_precision', 'none') in ('none', 'ieee') for m in places) else torch.float64
-
 def _plain_arithmetic(device):
     "No algorithms that trade digits for speed while a GPU computes proofs"
     return torch.backends.cudnn.flags(enabled=False) if device.type == 'cuda' else contextlib.nullcontext()
@@ -442,7 +435,7 @@ def _start(model, x, eps, p, box, method, dtype, y=None, who='margin_bounds'):
     p, eps, box = _check(x, eps, p, box, who)
     net64 = _proved(model, x, torch.float64, who)
     if y is not None: _check_labels(x, y, net64.n_classes, who)
-    net = net64.to(dtype or _fast_dtype())
+    net = net64.to(dtype or torch.float32)  # whose products `exact_arithmetic` keeps whole
     if net.device != x.device: raise ValueError(f'{who}: expected x on {net.device}, where the network is, got {x.device}')
     return net, net64, p, eps, box
 

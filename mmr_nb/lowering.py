@@ -376,7 +376,7 @@ def record(
     if anew or shape not in known or known[shape][0] != state: known[shape] = state, _record(module, shape)
     return known[shape][1]
 
-# %% ../nbs/41_lowering.ipynb #fed02cf1
+# %% ../nbs/41_lowering.ipynb #7837e4f0
 class _Source:
     "Something that expressions are made of: the input (expr None), ReLUs of an expression, or the expression itself (slope 1)"
     def __init__(self, shape, expr=None, slope=1., name=''):
@@ -396,9 +396,9 @@ def _is_light(ops): return all(isinstance(o, (Scale, Select)) for o in ops)
 
 def _whole(source): return _Expr(((source, ()),), None, source.shape)
 
-def _kept(e, always=False):
+def _kept(e):
     "An expression that can be read several times for the price of once"
-    if not always and len(e.terms) == 1 and _is_light(e.terms[0][1]): return e
+    if len(e.terms) == 1 and _is_light(e.terms[0][1]): return e
     return _whole(_Source(e.shape, e, 1., e.name))
 
 def _then(e, op, name=''):
@@ -976,7 +976,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #2423af98
+# %% ../nbs/41_lowering.ipynb #890180fa
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -1041,7 +1041,7 @@ def _passed(L, a, e, name):
 def _place(module, shape, name):
     "Where in the user's source an operation stands, as far as PyTorch's exporter can tell"
     try:
-        with _EvalMode(module), torch.inference_mode(False):
+        with _Swapped(module, {id(t): t for t in _named_tensors(module).values()}), _EvalMode(module), torch.inference_mode(False):
             graph = torch.export.export(module, (_like(module, shape),), strict=False).graph
     except Exception: return ''
     node = next((n for n in graph.nodes if n.op == 'call_function' and _name_of(n.target) == name), None)
@@ -1094,8 +1094,7 @@ def lower(
     out = out[0] if isinstance(out, (list, tuple)) and len(out) == 1 else out
     out = env[out] if isinstance(out, torch.fx.Node) else out
     if not isinstance(out, _Expr) or len(out.shape) != 1:
-        got = (f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else
-               'several outputs' if isinstance(out, (tuple, list)) else 'one that does not depend on the input')
+        got = f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else 'one that does not depend on the input'
         raise LoweringError(f'lower: expected a network whose output is one tensor of logits, [b, K], got {got}')
     if out.shape[0] < 2:
         raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A network with one output f decides by its '
@@ -1130,7 +1129,7 @@ def _check_tensors(tensors, finite):
             raise LoweringError(f'lower: expected {name} >= 0, got {t.min().item():g}')
     return own
 
-# %% ../nbs/41_lowering.ipynb #6ea9d5e6
+# %% ../nbs/41_lowering.ipynb #bd0d6d7a
 tol_same = 1e-9 # difference between a network and its lowering, relative to the largest logit
 _tol_rounding = 1e-4 # or relative to the network's rounding errors in float32
 
@@ -1170,9 +1169,10 @@ def check_outputs(
     def run(dtype):
         net = lower(model if listed is None else listed, x.shape[1:], dtype)
         return net(x.to(net.device, dtype))[1].to(x.device, torch.float64)
-    own, ours = _own_outputs(model, x, who, listed is not None), run(torch.float64)
+    itself = _doubled(model, x, who, listed is not None)
+    own, ours = itself(x), run(torch.float64)
     if isinstance(own, Tensor) and own.shape == ours.shape:  # some inputs alone: a batch may be treated otherwise
-        for i in range(0, len(x), max(1, len(x)//4)): own[i] = _own_outputs(model, x[i:i+1], who, listed is not None)[0]
+        for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]
     if not isinstance(own, Tensor) or own.shape != ours.shape:
         got = list(own.shape) if isinstance(own, Tensor) else type(own).__name__
         raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} from the network')
@@ -1191,11 +1191,14 @@ def _differ(own, ours, tol):
     "Where outputs differ; where neither is finite they don't (nothing is proved there)"
     return ~((own - ours).abs() <= tol) & (own.isfinite() | ours.isfinite())
 
-def _own_outputs(model, x, who, in_eval=False):
-    "What the module itself gives when a float64 copy of it is run, in the mode it is in or in eval mode"
-    doubled = {id(t): t.detach().double() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
-    try:
-        run = copy.deepcopy(model, doubled)  # the copy gets these numbers instead of its own
-        return (run.eval() if in_eval else run)(x.clone())
-    except Exception as e:
-        raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in float64, got {type(e).__name__}: {e}') from e
+def _doubled(model, x, who, in_eval=False):
+    "A float64 copy of the module as a function, in the mode it is in or in eval mode"
+    numbers = {id(t): t.detach().double() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
+    def explained(f, *args):
+        try: return f(*args)
+        except Exception as e:
+            raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in float64, '
+                             f'got {type(e).__name__}: {e}') from e
+    itself = explained(copy.deepcopy, model, numbers)  # the copy gets these numbers instead of its own
+    if in_eval: itself.eval()
+    return lambda x: explained(itself, x.clone())

@@ -24,6 +24,7 @@ from fastcore.script import call_parse
 from scipy.optimize import linprog, nnls
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from .ball import default_dtype
 from .networks import load_weights, network_kinds, random_network, save_weights
 from .certificate import region_certificate, universal_certificate
 from .bounds import certified_radius, intermediate_bounds, margin_bounds
@@ -379,13 +380,6 @@ def written_network(
 
 # %% ../nbs/12a_soundness.ipynb #7d10b3c5
 @contextmanager
-def _default(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try: yield
-    finally: torch.set_default_dtype(before)
-
-@contextmanager
 def _less_precise():
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision('medium')
@@ -394,7 +388,7 @@ def _less_precise():
 
 case_settings = { # of PyTorch, as context managers
     'none': nullcontext, 'inference mode': torch.inference_mode, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16),
-    'bfloat16': partial(_default, torch.bfloat16), 'float64': partial(_default, torch.float64), 'medium': _less_precise}
+    'bfloat16': partial(default_dtype, torch.bfloat16), 'float64': partial(default_dtype, torch.float64), 'medium': _less_precise}
 
 # %% ../nbs/12a_soundness.ipynb #7faae721
 @dataclass(frozen=True)
