@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from .ball import exact_arithmetic
 
-# %% ../nbs/41_lowering.ipynb #564787cf
+# %% ../nbs/41_lowering.ipynb #dd456359
 class Linear_:
     "What all linear operations share; `numbers` names the fields that hold their tensors"
     numbers = ()
@@ -31,6 +31,7 @@ class Linear_:
     @property
     def work(self): return 0  # multiplications for one input
 
+# %% ../nbs/41_lowering.ipynb #ed1b85f2
 @dataclass(frozen=True)
 class Dense(Linear_):
     "A dense matrix, from flattened `in_shape` to `out_shape`"
@@ -44,6 +45,7 @@ class Dense(Linear_):
     @property
     def work(self): return self.W.numel()
 
+# %% ../nbs/41_lowering.ipynb #cee2a180
 @dataclass(frozen=True)
 class Conv(Linear_):
     "A convolution with zero padding; average pooling is one too"
@@ -70,10 +72,12 @@ class Conv(Linear_):
         return F.conv_transpose2d(h, self.W, None, self.stride, self.padding, 0, self.groups, self.dilation)
     def fan(self, back=False):
         if not back: return self.W[0].numel()
-        return len(self.W)//self.groups*math.prod(-(-k//s) for k, s in zip(self.W.shape[2:], self.stride))
+        hits = (-(-k*math.gcd(d, s)//s) for k, s, d in zip(self.W.shape[2:], self.stride, self.dilation))  # taps that meet
+        return len(self.W)//self.groups*math.prod(hits)
     @property
     def work(self): return math.prod(self.out_shape)*self.W[0].numel()
 
+# %% ../nbs/41_lowering.ipynb #1b001d8e
 def _subpixel_transpose(c, h):
     "Transposed convolution as a convolution with stride 1, one group of channels for each phase of the stride"
     (sy, sx), (py, px), (co, ci, ky, kx), (H, W) = c.stride, c.padding, c.W.shape, c.in_shape[1:]
@@ -86,6 +90,7 @@ def _subpixel_transpose(c, h):
     y = y[:, py:py+H, px:px+W].permute(0, 3, 1, 2)
     return y if y.shape[2:] == (H, W) else F.pad(y, (0, W - y.shape[3], 0, H - y.shape[2]))
 
+# %% ../nbs/41_lowering.ipynb #45bf6808
 @dataclass(frozen=True)
 class Scale(Linear_):
     "Multiplication entry by entry"
@@ -99,7 +104,7 @@ class Scale(Linear_):
     @property
     def per_channel(self): return self.s.dim() == 3 and self.s.shape[1:] == (1, 1)
 
-# %% ../nbs/41_lowering.ipynb #1f5fc5d9
+# %% ../nbs/41_lowering.ipynb #3864627c
 @dataclass(frozen=True)
 class Select(Linear_):
     "Copies of entries: slices, permutations, padding by zeros, the places of a concatenation"
@@ -117,6 +122,7 @@ class Select(Linear_):
     def fan(self, back=False):
         return int(self.index[self.index >= 0].bincount().max()) if back and (self.index >= 0).any() else 1
 
+# %% ../nbs/41_lowering.ipynb #67c21c8d
 @dataclass(frozen=True)
 class Reverse(Linear_):
     "A transposed convolution as a network's own layer: a `Conv` read backwards"
@@ -133,6 +139,7 @@ class Reverse(Linear_):
     @property
     def work(self): return self.conv.work
 
+# %% ../nbs/41_lowering.ipynb #bfab6b7b
 @dataclass(frozen=True)
 class Blocks(Linear_):
     "Chains of operations from parts of the input to parts of the output, added up: a matrix of blocks"
@@ -167,6 +174,7 @@ def _add_in_place(out, i, j, part):
     out[:, i:j] += part.flatten(1)
     return out
 
+# %% ../nbs/41_lowering.ipynb #78b83121
 def run(ops, x):
     "A chain of linear operations on a batch"
     for op in ops: x = op.apply(x)
@@ -177,7 +185,7 @@ def run_back(ops, h):
     for op in reversed(ops): h = op.transpose(h)
     return h
 
-# %% ../nbs/41_lowering.ipynb #2bf65a6c
+# %% ../nbs/41_lowering.ipynb #dc26bd0b
 @dataclass(frozen=True)
 class Affine:
     "An affine map: linear operations applied in order, then a bias"
@@ -195,6 +203,7 @@ class Affine:
         return replace(self, ops=tuple(o.map(f) for o in self.ops), bias=f(self.bias))
     def __call__(self, x): return self.linear(x) + self.bias
 
+# %% ../nbs/41_lowering.ipynb #63645e83
 @dataclass(frozen=True)
 class Relu:
     "max(z, slope z): ReLU for slope 0, leaky ReLU above; coordinates of slope 1 are carried along"
@@ -221,6 +230,7 @@ class Relu:
         return t if self.carried is None else t & ~self.carried.to(t.device)
     def map(self, f): return self  # slopes stay as they are, in float64
 
+# %% ../nbs/41_lowering.ipynb #ee7c2d00
 @dataclass(frozen=True)
 class Lowered:
     "A network as affine and ReLU steps in turn (section 2)"
@@ -295,12 +305,13 @@ def _refuse_hooks(module):
 class LoweringError(ValueError):
     "A network that cannot be rewritten into affine maps and ReLUs"
 
-# %% ../nbs/41_lowering.ipynb #f0ecab8a
+# %% ../nbs/41_lowering.ipynb #7ffd1189
 def _like(module, shape):
     "A batch of zeros as the module takes them"
     first = next((t for t in _named_tensors(module).values() if t.is_floating_point()), torch.empty(0))
     return torch.zeros(_batch, *shape, dtype=first.dtype, device=first.device)
 
+# %% ../nbs/41_lowering.ipynb #1f1ed28c
 class _Swapped:
     "A module with other tensors in the place of its own, for a while; afterwards it is as it was, attributes included"
     def __init__(self, module, others): # {id of a tensor: the other}
@@ -323,6 +334,7 @@ class _EvalMode:
     def __exit__(self, *_):
         for m in self.training: m.training = True
 
+# %% ../nbs/41_lowering.ipynb #669f5836
 def _record(module, shape):
     "Run a module on fake tensors and write down what it computes"
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -376,7 +388,7 @@ def record(
     if anew or shape not in known or known[shape][0] != state: known[shape] = state, _record(module, shape)
     return known[shape][1]
 
-# %% ../nbs/41_lowering.ipynb #7837e4f0
+# %% ../nbs/41_lowering.ipynb #ef7cdc2c
 class _Source:
     "Something that expressions are made of: the input (expr None), ReLUs of an expression, or the expression itself (slope 1)"
     def __init__(self, shape, expr=None, slope=1., name=''):
@@ -392,6 +404,7 @@ class _Expr:
     shape:tuple
     name:str = ''
 
+# %% ../nbs/41_lowering.ipynb #54c860af
 def _is_light(ops): return all(isinstance(o, (Scale, Select)) for o in ops)
 
 def _whole(source): return _Expr(((source, ()),), None, source.shape)
@@ -449,7 +462,7 @@ def _fold(ops, op):
         return (*head, Select(torch.where(op.index < 0, -1, a.index[op.index.clamp(min=0)]), a.in_shape, op.out_shape))
     return (*ops, op)
 
-# %% ../nbs/41_lowering.ipynb #be0dc9e2
+# %% ../nbs/41_lowering.ipynb #5dfff92f
 _moves = set('''view reshape _unsafe_view flatten unflatten permute transpose t numpy_T movedim moveaxis swapaxes squeeze unsqueeze
     slice select narrow split split_with_sizes chunk unbind expand expand_as repeat tile repeat_interleave flip roll rot90 index_select
     index gather take_along_dim pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d reflection_pad2d
@@ -485,6 +498,7 @@ class _Reader:
 
 class _Unsupported(Exception): pass
 
+# %% ../nbs/41_lowering.ipynb #4b496521
 def _moved(L, e, f, steady):
     "An operation that moves entries: `f` is run on numbered entries of two inputs, and must keep them apart"
     def look():
@@ -510,6 +524,7 @@ def _places(L, one, zero, n):
     index, fill = index[0].flatten(), zero[0] if made.any() and (zero[0] != 0).any() else None
     return None if len(index) == n and (index == torch.arange(n)).all() else index, fill, tuple(one.shape[1:])
 
+# %% ../nbs/41_lowering.ipynb #3bca1b15
 def _concatenated(L, a):
     "Pieces side by side: each is put in its place among zeros, and all are added"
     parts = a.tensors
@@ -534,7 +549,7 @@ def _concatenated(L, a):
         out = _plus(out, _Expr((), torch.cat(list(map(number, parts)), a.dim)[0], shape))
     return out
 
-# %% ../nbs/41_lowering.ipynb #762d0984
+# %% ../nbs/41_lowering.ipynb #99ca0733
 def _shift(e, bias):
     "An expression plus a tensor that broadcasts to its shape"
     return e if bias is None else _plus(e, _Expr((), bias.broadcast_to(e.shape), e.shape))
@@ -565,6 +580,7 @@ def _addmm(L, a):
         L.refuse('addmm other than bias + input @ matrix')
     return _linear(L, SimpleNamespace(input=a.mat1, weight=a.mat2.T, bias=a.self))
 
+# %% ../nbs/41_lowering.ipynb #d0afa21f
 def _two(v): return tuple(v)*2 if len(v) == 1 else tuple(v)
 
 def _conv_shape(shape, c_out, k, s, p, d):
@@ -603,7 +619,7 @@ def _conv_back(L, a):
 def _convolution(L, a):
     return (_conv_back if a.transposed else _conv)(L, a)
 
-# %% ../nbs/41_lowering.ipynb #16996b60
+# %% ../nbs/41_lowering.ipynb #d75a987f
 def _batch_norm(L, a):
     if getattr(a, 'training', False): L.refuse('batch normalisation with the statistics of the batch')
     e = a.input
@@ -615,6 +631,7 @@ def _batch_norm(L, a):
     shift = (0 if a.bias is None else view(a.bias)) - view(mean)*scale
     return _shift(_then(e, Scale(scale, e.shape, e.shape), 'batch_norm'), shift)
 
+# %% ../nbs/41_lowering.ipynb #ce1d7883
 def _broadcast(L, e, shape):
     "An expression expanded to a larger shape"
     if e.shape == shape: return e
@@ -650,6 +667,7 @@ def _div(L, a):
     if getattr(a, 'rounding_mode', None) is not None: L.refuse('a division that rounds')
     return _mul(L, SimpleNamespace(self=a.self, other=1/L.number(a.other)))
 
+# %% ../nbs/41_lowering.ipynb #8d4aed80
 def _reduce(L, a, mean):
     "Sums and means over dimensions: a convolution with a window of ones where these are an image's, else a matrix"
     e, dims = a.self, getattr(a, 'dim', None)
@@ -694,7 +712,7 @@ def _adaptive(L, a):
     k = [n//m for n, m in zip(image, size)]
     return _avg_pool(L, SimpleNamespace(self=e, kernel_size=k, stride=k, padding=[0]*len(k), ceil_mode=False, count_include_pad=True))
 
-# %% ../nbs/41_lowering.ipynb #08ccb5d0
+# %% ../nbs/41_lowering.ipynb #a6bb8944
 def _leaky(L, a, slope=None):
     e = a.self
     s = L.number(a.negative_slope if slope is None else slope)
@@ -710,6 +728,7 @@ def _with_slope(L, e, s):
 
 def _prelu(L, a): return _leaky(L, a, a.weight)
 
+# %% ../nbs/41_lowering.ipynb #e247353a
 def _larger(L, a, b):
     return _plus(b, _relu(_plus(a, _times(b, L.number(-1.))), name='max'))
 
@@ -740,6 +759,7 @@ def _abs(L, a):
     e = _kept(a.self)
     return _plus(_times(_relu(e, name='abs'), L.number(2.)), _times(e, L.number(-1.)))
 
+# %% ../nbs/41_lowering.ipynb #9be2bc20
 def _inside(n, m, tap, stride, pad, dilation):
     "Where m windows have a tap on a line of n entries; taps that hang over the edge move to the window's nearest entry"
     start = torch.arange(m)*stride - pad
@@ -793,7 +813,7 @@ supported_operations = ('Linear, Conv1d and 2d, ConvTranspose1d and 2d (any zero
     'multiplication, division and addition with constants, sums and differences of branches, cat, mean and sum, flatten, reshape, permute, slices, pad and '
     'other copies of entries, ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamp, abs, maximum, minimum, Dropout (off)')
 
-# %% ../nbs/41_lowering.ipynb #eeeec84d
+# %% ../nbs/41_lowering.ipynb #8b34e091
 def _inlined(e):
     "An expression with kept sums replaced by what they are, where only light operations follow: their reader needs no layer in between"
     while any(s.expr is not None and isinstance(s.slope, float) and s.slope == 1 and _is_light(ops) for s, ops in e.terms):
@@ -811,6 +831,7 @@ def _inlined(e):
         e = replace(e, terms=tuple(terms), bias=bias)
     return e
 
+# %% ../nbs/41_lowering.ipynb #deddd96c
 def _levels(out):
     "Sources that an expression leads back to, by level; the input alone has level 0"
     level, layers, stack = {}, {}, [(s, False) for s, _ in out.terms]
@@ -826,6 +847,7 @@ def _levels(out):
         layers.setdefault(level[s], []).append(s)
     return level, layers
 
+# %% ../nbs/41_lowering.ipynb #9d8bed67
 @dataclass(frozen=True)
 class _Item:
     "A part of a layer's coordinates: a source of this level, or an earlier one carried along with operations applied already"
@@ -866,7 +888,7 @@ def _block(items, source, ops):
         if i.source is source: return k, () if i.ops and _same(i.ops, ops) else ops
     raise AssertionError('a term reads what no item holds')
 
-# %% ../nbs/41_lowering.ipynb #e398b4c9
+# %% ../nbs/41_lowering.ipynb #1afceec8
 def _as_conv(ops, shape):
     "A chain as one dense window: (weights, stride, padding), or None"
     if not ops: return None if len(shape) != 3 else 'same'
@@ -909,6 +931,7 @@ def _one_conv(blocks, ins, outs):
     (H, W), n_in, n_out = ins[0].shape[1:], sum(i.shape[0] for i in ins), sum(o[0] for o in outs)
     return Conv(torch.cat(rows), stride, pad, (1, 1), 1, (n_in, H, W), (n_out, *outs[0][1:]))
 
+# %% ../nbs/41_lowering.ipynb #339544d4
 def _one_matrix(blocks, ins, outs):
     "All blocks as one matrix, or None where one isn't a matrix"
     if not any(isinstance(o, Dense) for _, _, ops in blocks for o in ops): return None
@@ -976,7 +999,7 @@ def _assemble(out, input_shape, dtype, device):
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
-# %% ../nbs/41_lowering.ipynb #890180fa
+# %% ../nbs/41_lowering.ipynb #e7a1b94b
 def _value(L, env, v):
     "An argument of a node with nodes replaced by their values"
     if isinstance(v, torch.fx.Node): return env[v]
@@ -996,6 +1019,7 @@ def _bound(target, args, kwargs):
     named.update(zip([p.name for p in target._schema.arguments], args)); named.update(kwargs)
     return SimpleNamespace(**named)
 
+# %% ../nbs/41_lowering.ipynb #35a476e5
 def _call(L, node, env):
     "The value of one recorded operation"
     args, kwargs = _value(L, env, node.args), {k: _value(L, env, v) for k, v in node.kwargs.items()}
@@ -1038,6 +1062,7 @@ def _passed(L, a, e, name):
     if getattr(a, 'dtype', None) not in (None, torch.float32, torch.float64): L.refuse(f'a conversion to {a.dtype}')
     return e
 
+# %% ../nbs/41_lowering.ipynb #bd0cd7a7
 def _place(module, shape, name):
     "Where in the user's source an operation stands, as far as PyTorch's exporter can tell"
     try:
@@ -1070,6 +1095,7 @@ def _read(module, recording, shape, tensors, dtype, training):
             if isinstance(value, _Expr) and len(n.users) > 1: value = _kept(value)
             env[n] = value
 
+# %% ../nbs/41_lowering.ipynb #3d8470b0
 def lower(
     model,                         # nn.Module of supported operations; never changed (or Lowered: given back)
     input_shape:tuple,             # shape of one input, as (1, 28, 28)
@@ -1129,7 +1155,7 @@ def _check_tensors(tensors, finite):
             raise LoweringError(f'lower: expected {name} >= 0, got {t.min().item():g}')
     return own
 
-# %% ../nbs/41_lowering.ipynb #bd0d6d7a
+# %% ../nbs/41_lowering.ipynb #4c996d4f
 tol_same = 1e-9 # difference between a network and its lowering, relative to the largest logit
 _tol_rounding = 1e-4 # or relative to the network's rounding errors in float32
 
@@ -1148,6 +1174,7 @@ def lower_checked(
     check_outputs(model, x, who)
     return net
 
+# %% ../nbs/41_lowering.ipynb #c96e7397
 def _some_points(x, net):
     "At most 100 inputs, fewer of a large network, and 16 random ones, in the unit cube and far around it"
     n = max(1, min(100, 2**22//(sum(net.widths) + math.prod(net.input_shape))))
