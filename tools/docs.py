@@ -13,9 +13,8 @@ from pathlib import Path
 from common import fail, fill, map_links, nbs, notebooks, process, repo_path, root, settings
 
 proc, docs = root/'_proc', root/'_docs'
-sections = [  # title, notebooks of these numbers
-    ('Data and networks', 0, 1), ('Regions and certificates', 2, 4), ('Maximum margin regulariser', 5, 6),
-    ('Attacks, bounds, training', 7, 9), ('Certification', 10, 12), ('Models and commands', 13, 19),
+sections = [  # the wings of the house: title, notebooks of these numbers
+    ('The paper', 0, 6), ('Finding and proving', 7, 12), ('Training, models, commands', 13, 19),
     ("The paper's tables and figures", 20, 29), ('How to', 30, 39), ('Engine room', 40, 49)]
 
 
