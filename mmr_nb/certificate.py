@@ -124,7 +124,8 @@ def union_radius(
     p = read_norm(p, 'union_radius', among=None)
     rest = ((eps_1 - eps_inf)/max(d - 1, 1)).clamp(min=0)
     between = torch.maximum(eps_inf, rest) if p == inf else (eps_inf**p + (d - 1)*rest**p)**(1/p)
-    return torch.where(eps_1 <= eps_inf, eps_inf, torch.where(eps_1 >= d*eps_inf, eps_1/d**(1/dual(p)), between))
+    return torch.where(eps_1 <= eps_inf, eps_inf,
+                       torch.where(eps_1 >= d*eps_inf, eps_1/d**(1/dual(p)), between))
 
 @exact_arithmetic
 @torch.no_grad()

@@ -43,7 +43,9 @@ def region_boundary_distances(
     p:float=inf,     # norm of the perturbation
 )->Tensor:           # [b, sum n_l], in units of the input; inf where a unit cannot switch
     "Distance from each input to every hidden unit's hyperplane (Lemma 3.1)"
-    if not zs or len(zs) != len(Vs): raise ValueError(f'region_boundary_distances: expected as many V as hidden layers, at least one, got {len(Vs)} and {len(zs)}')
+    if not zs or len(zs) != len(Vs):
+        raise ValueError('region_boundary_distances: expected as many V as hidden layers, at least one, '
+                         f'got {len(Vs)} and {len(zs)}')
     norms = torch.cat([row_norms(V, dual(p)).expand_as(z) for z, V in zip(zs, Vs)], 1)
     f = torch.cat(zs, 1).abs()
     return _ratio(f, norms, f + inf)
@@ -147,7 +149,8 @@ def nearest_in_box(
         j = order[alive, start:start + step]
         i = alive[:, None].expand_as(j)
         k = i.flatten()
-        d, step_to = _in_box(rows(k, j.flatten()), t[i, j].flatten(), x[k], ball.p, _rows_of(lo, k), _rows_of(hi, k))
+        d, step_to = _in_box(rows(k, j.flatten()), t[i, j].flatten(), x[k],
+                             ball.p, _rows_of(lo, k), _rows_of(hi, k))
         d, at = d.view_as(j).where(plain[i, j] < inf, inf).min(1)
         better = ~(d >= best[alive])  # NaN too: it stays, and nothing is proved
         won, at = alive[better], at[better]

@@ -75,7 +75,8 @@ def one_by_one(self:Rows, l, u):
 def matrix(self:Rows, l, m):
     "M: patches of layer l's units on the output of step m, pulled to its input"
     shape = (self.steps[m].out_shape[0], *self.fields[l][m+1].size)
-    return self._cached((l, m), lambda: pull_patch(self.steps[m], self._eye(math.prod(shape), *shape)).flatten(1))
+    return self._cached((l, m),
+                        lambda: pull_patch(self.steps[m], self._eye(math.prod(shape), *shape)).flatten(1))
 
 @patch
 def gates(self:Rows, l, m):
@@ -194,7 +195,8 @@ def _push(self:Rows, l, V, candidates):
     if V is None or not dense: return None
     b, n, d = len(self.zs[0]), math.prod(self.steps[l].out_shape), V.shape[-1]
     size = b*max(n, V.shape[1])*d
-    if size*self.zs[0].element_size() > self.memory or size*min(n, V.shape[1]) >= candidates*self.row_cost(l)[0]: return None
+    if size*self.zs[0].element_size() > self.memory or size*min(n, V.shape[1]) >= candidates*self.row_cost(l)[0]:
+        return None
     return self.start(l) @ (self.slopes[l-1][..., None]*V)
 
 @patch
@@ -336,12 +338,14 @@ def pairing(self:Rows,
     else:
         for m in range(l):
             off = self.slopes[m] == 0 if self.net.relus[m].is_plain else None
-            G = _gated(self.steps[m].linear(G.reshape(-1, *self.steps[m].in_shape)).flatten(1), self.slopes[m], off, b)
+            G = _gated(self.steps[m].linear(G.reshape(-1, *self.steps[m].in_shape)).flatten(1),
+                       self.slopes[m], off, b)
     if not self.is_local(l) and self.is_large(l):
         n, f = torch.arange(len(u), device=u.device), self.steps[l].linear(G.reshape(-1, *self.steps[l].in_shape)).flatten(1)
         return (f[n, u] if v is None else f[n, u] - f[n, v]).sum()
     start = self.start(l)
-    return ((torch.zeros_like(start).index_add(0, u, G) if v is None else _signs(start, u, v).T @ G)*start).sum()
+    return ((torch.zeros_like(start).index_add(0, u, G) if v is None
+             else _signs(start, u, v).T @ G)*start).sum()
 
 # %% ../nbs/43_rows.ipynb #0d75f2fc
 def nearest(
@@ -480,10 +484,12 @@ def rival_distances(
 )->Tensor:              # [b, K], in units of the input; negative where s leads, inf at y
     "Signed distances to the rivals' hyperplanes (Lemma 3.2), exact and differentiable in the weights"
     check_input(x, 'rival_distances')
-    p, net = read_norm(p, 'rival_distances', among=None), lower(model, x.shape[1:], check=False, training=True)
+    p, net = read_norm(p, 'rival_distances', among=None), lower(model,
+                                                                x.shape[1:], check=False, training=True)
     check_labels(y, x, net.n_classes, 'rival_distances')
     if n is not None and not (0 <= n <= net.n_classes and n == int(n)):
-        raise ValueError(f'rival_distances: expected n from 0 to {net.n_classes}, the number of classes, got {n}')
+        raise ValueError(f'rival_distances: expected n from 0 to {net.n_classes}, the number of classes, '
+                         f'got {n}')
     with torch.autocast(x.device.type, enabled=False):
         rows = Rows(net, x.to(net.dtype), memory)
         return rows.rival_distances(y, [p], net.n_classes if n is None else n, [within])[0]
