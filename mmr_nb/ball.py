@@ -134,7 +134,7 @@ def check_box(x, box, who='check_box'):
     "Refuse a box that is none, and inputs outside it"
     read_box(box, x, who)
 
-# %% ../nbs/40_ball.ipynb #d048b2ec
+# %% ../nbs/40_ball.ipynb #5939ff9f
 @dataclass(frozen=True)
 class Ball:
     "The inputs z asked about, for each point of a batch: $\|z-x\|_p\le\epsilon$ and lo <= z <= hi"
@@ -154,15 +154,17 @@ class Ball:
 
 def read_ball(
     x:Tensor,            # inputs, [b, *input_shape]
-    eps,                 # radius: one number or [b]
+    eps,                 # radius: one number or [b]; None: as far as the box goes
     p:float=inf,         # norm of the perturbation: 1, 2 or inf; a number or its text
     box=(0, 1),          # as `read_box` takes it
     who:str='read_ball', # function that was called, for the message
 )->Ball:
     "The ball that a user asks about, checked"
     check_input(x, who)
-    p, eps, (lo, hi) = read_norm(p, who), read_eps(eps, x, who), read_box(box, x, who)
-    return Ball(x.detach().double(), eps, p, lo, hi)
+    p, (lo, hi) = read_norm(p, who), read_box(box, x, who)
+    centre = x.detach().double()
+    radii = centre.new_full((len(x),), inf) if eps is None else read_eps(eps, x, who)
+    return Ball(centre, radii, p, lo, hi)
 
 # %% ../nbs/40_ball.ipynb #ee01cbe8
 def like(

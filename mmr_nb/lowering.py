@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['most_terms', 'supported_operations', 'tol_same', 'Linear_', 'Dense', 'Conv', 'Scale', 'Select', 'Reverse', 'Blocks',
-           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'LoweringError', 'record', 'lower', 'lower_checked',
-           'check_outputs']
+           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'weights', 'with_weights', 'LoweringError',
+           'record', 'lower', 'lower_checked', 'check_outputs']
 
 # %% ../nbs/41_lowering.ipynb #6b0620e1
 import copy, logging, math, weakref
@@ -272,6 +272,22 @@ def chain(
         if not isinstance(s, Relu if i % 2 else Affine):
             raise ValueError(f'chain: expected affine and ReLU steps in turn, got step {i + 1} ({type(s).__name__} {s.name!r})')
     return list(zip(net.steps[::2], [*net.steps[1::2], None]))
+
+# %% ../nbs/41_lowering.ipynb #2f305594
+def weights(
+    net:Lowered,  # network as affine and ReLU steps
+)->list:          # the tensor of each linear operation, in order
+    "What gradients in the input depend on, the activation pattern being fixed"
+    return [t for step in net.affines for op in step.ops for t in op.tensors]
+
+def with_weights(
+    net:Lowered,  # network as affine and ReLU steps
+    tensors:list, # one for each linear operation
+)->Lowered:       # the same network with these
+    "Replace the tensors of all linear operations"
+    it = iter(tensors)
+    put = lambda s: replace(s, ops=tuple(op.with_tensors(it) for op in s.ops))
+    return replace(net, steps=tuple(put(s) if isinstance(s, Affine) else s for s in net.steps))
 
 # %% ../nbs/41_lowering.ipynb #87a251c9
 @dataclass
