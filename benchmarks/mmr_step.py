@@ -193,7 +193,7 @@ def growth(args):
 def scan_gflop(model, x, p, n_rb):
     "Multiplications and additions of the exact rows that one step computes (units not ruled out, and rival classes), in GFLOP"
     import torch
-    from mmr_nb.distances import dual
+    from mmr_nb.ball import dual
     from mmr_nb.networks import lower
     from mmr_nb.rows import Rows
     net = lower(model, x.shape[1:])

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from math import inf, prod
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import check_box, exact_arithmetic, read_norm
+from .ball import check_box, check_input, dual, exact_arithmetic, margin, read_norm
 from .lowering import Lowered, lower_checked
-from .regions import activation_pattern, pull_back, check_input
-from .distances import dual, projection, nearest_in_box
+from .regions import activation_pattern, pull_back
+from .distances import projection, nearest_in_box
 from .rows import region_distances
 
 # %% ../nbs/04_certificate.ipynb #c84e40e6
@@ -105,14 +105,9 @@ def _certify_chunk(
         d_rb = _unit_in_box(net, x, pattern, f, units, p, box, memory, n_near)
         d_db, _, delta = nearest_in_box(rivals, gap, rival_rows, flat, p, box)
     witness = (flat + delta).clamp(*(box or (-inf, inf))).view_as(x)
-    exact = (d_db <= d_rb) & (d_db < inf) & (_margin(net(witness)[1], c).abs() <= tol_boundary*logits.abs().amax(1))
+    exact = (d_db <= d_rb) & (d_db < inf) & (margin(net(witness)[1], c).abs() <= tol_boundary*logits.abs().amax(1))
     lb = torch.minimum(d_rb, d_db)
     return torch.where(lb.isnan(), 0, lb), d_rb, d_db, exact, torch.where(exact.view(-1, *(1,)*(x.dim() - 1)), witness, torch.nan)
-
-def _margin(logits, c):
-    "f_c minus the largest other logit, [b]"
-    f_c = logits.gather(1, c[:, None])
-    return (f_c - logits.scatter(1, c[:, None], -inf)).amin(1)
 
 # %% ../nbs/04_certificate.ipynb #0c7454b2
 @exact_arithmetic

@@ -300,9 +300,9 @@ def network_digest(
 )->str:           # SHA-256, as hexadecimal
     "A digest of everything a network computes with: steps, geometry, weights"
     h = hashlib.sha256()
-    for s in net.steps:
-        if isinstance(s, Relu): _feed(h, 'relu', s.inputs, s.slope); continue
-        _feed(h, 'affine', s.inputs, tuple(s.in_shape), tuple(s.out_shape), s.bias)
+    for i, s in enumerate(net.steps):
+        if isinstance(s, Relu): _feed(h, 'relu', (i,), s.slope); continue
+        _feed(h, 'affine', (i,), tuple(s.in_shape), tuple(s.out_shape), s.bias)
         _feed(h, *s.ops)
     return h.hexdigest()
 

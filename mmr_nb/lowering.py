@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['most_terms', 'supported_operations', 'tol_same', 'Linear_', 'Dense', 'Conv', 'Scale', 'Select', 'Reverse', 'Blocks',
-           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'LoweringError', 'record', 'lower', 'lower_checked',
+           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'LoweringError', 'record', 'lower', 'lower_checked',
            'check_outputs']
 
 # %% ../nbs/41_lowering.ipynb #6b0620e1
@@ -190,7 +190,6 @@ def run_back(ops, h):
 class Affine:
     "An affine map: linear operations applied in order, then a bias"
     name:str         # what it came from, as 'conv2d, batch_norm'
-    inputs:tuple     # number of the value it reads: 0 the input, i the output of step i
     ops:tuple        # linear operations
     bias:Tensor      # [*out_shape]
     in_shape:tuple
@@ -208,7 +207,6 @@ class Affine:
 class Relu:
     "max(z, slope z): ReLU for slope 0, leaky ReLU above; coordinates of slope 1 are carried along"
     name:str
-    inputs:tuple
     out_shape:tuple
     slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape], float64
     def __call__(self, z):
@@ -264,6 +262,16 @@ class Lowered:
             if isinstance(s, Relu): zs.append(x.flatten(1))
             x = s(x)
         return zs, x
+
+# %% ../nbs/41_lowering.ipynb #12d4dc14
+def chain(
+    net:Lowered, # network as affine and ReLU steps
+)->list:         # [(Affine, Relu), ..., (Affine, None)]: one pair a hidden layer, then the logits
+    "The layers of a network, as pairs of affine map and ReLU"
+    for i, s in enumerate(net.steps):
+        if not isinstance(s, Relu if i % 2 else Affine):
+            raise ValueError(f'chain: expected affine and ReLU steps in turn, got step {i + 1} ({type(s).__name__} {s.name!r})')
+    return list(zip(net.steps[::2], [*net.steps[1::2], None]))
 
 # %% ../nbs/41_lowering.ipynb #87a251c9
 @dataclass
@@ -957,7 +965,7 @@ def _as_blocks(blocks, ins, outs):
     return Blocks(parts, (sum(n_in),), (sum(n_out),))
 
 # %% ../nbs/41_lowering.ipynb #c69f8dcc
-def _affine(exprs, ins, in_shape, number, dtype, device):
+def _affine(exprs, ins, in_shape, dtype, device):
     "One affine step from the items of a layer to several expressions, given as (shape, terms, bias, name)"
     outs = [shape for shape, *_ in exprs]
     found = [(j, _block(ins, s, ops)) for j, (_, terms, _, _) in enumerate(exprs) for s, ops in terms]
@@ -970,7 +978,7 @@ def _affine(exprs, ins, in_shape, number, dtype, device):
         op = _one_conv(blocks, ins, outs) or _one_matrix(blocks, ins, outs) or _as_blocks(blocks, ins, outs)
         ops, shape = (op,), op.out_shape if len(outs) > 1 else tuple(outs[0])
         bias = (torch.cat([b.flatten() for b in biases]) if len(outs) > 1 else biases[0]).reshape(shape)
-    return Affine(name, (number,), ops, bias.reshape(shape), in_shape, shape)
+    return Affine(name, ops, bias.reshape(shape), in_shape, shape)
 
 def _assemble(out, input_shape, dtype, device):
     "The chain of steps that computes an expression"
@@ -980,7 +988,7 @@ def _assemble(out, input_shape, dtype, device):
     steps, shape, before = [], tuple(input_shape), None
     def affine(exprs, l):
         "The step to level l, with what had no ReLU before it"
-        step = _affine(exprs, items[l - 1], shape, len(steps), dtype, device)
+        step = _affine(exprs, items[l - 1], shape, dtype, device)
         if before is None: return step
         bias = run(step.ops, before.bias[None])[0].reshape(step.out_shape) + step.bias
         return replace(step, name=_joined(before.name, step.name), ops=before.ops + step.ops, bias=bias, in_shape=before.in_shape)
@@ -994,7 +1002,7 @@ def _assemble(out, input_shape, dtype, device):
         slope = slopes[0] if len(set(slopes)) == 1 else torch.cat(
             [torch.full((i.size,), s, dtype=torch.float64, device=device) for i, s in zip(items[l], slopes)]).reshape(shape)
         names = dict.fromkeys(i.source.name for i, s in zip(items[l], slopes) if s != 1)
-        steps += [step, Relu(_joined(*names), (len(steps) + 1,), shape, slope)]
+        steps += [step, Relu(_joined(*names), shape, slope)]
         before = None
     steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))

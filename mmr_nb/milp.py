@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 import numpy as np, torch
 from torch import Tensor
-from .ball import check_box, exact_arithmetic, read_eps, read_norm
-from .lowering import Lowered, lower_checked
-from .regions import chain, check_input
+from .ball import check_box, check_input, exact_arithmetic, read_eps, read_norm
+from .lowering import Lowered, chain, lower_checked
 from .bounds import interval_bounds, linear_minimum
 
 # %% ../nbs/10_milp.ipynb #583832b5

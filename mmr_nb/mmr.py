@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from math import inf
 import torch
 from torch import Tensor
-from .ball import read_norm
+from .ball import check_input, dual, read_norm, row_norms
 from .lowering import Lowered, lower
-from .regions import check_input
-from .distances import dual, row_norms
 from .rows import Rows, weights, tol_tie
 
 # %% ../nbs/05_mmr.ipynb #a52657dd

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from math import inf
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
-from .lowering import Affine, Dense, Lowered, lower
-from .regions import chain, check_input, linear_region
+from .ball import check_input
+from .lowering import Affine, Dense, Lowered, chain, lower
+from .regions import linear_region
 
 # %% ../nbs/06_plots.ipynb #3158d0b6
 def small_png(
@@ -143,7 +144,7 @@ def on_plane(
     first, rest = net.steps[0], net.steps[1:]
     directions = plane.basis.T.reshape(2, *first.in_shape).to(net.device)
     W = first.linear(directions).flatten(1).T
-    step = Affine(f'{first.name} on a plane', first.inputs, (Dense(W, (2,), first.out_shape),), first(plane.origin[None].to(net.device))[0], (2,), first.out_shape)
+    step = Affine(f'{first.name} on a plane', (Dense(W, (2,), first.out_shape),), first(plane.origin[None].to(net.device))[0], (2,), first.out_shape)
     return Lowered((2,), (step, *rest))
 
 # %% ../nbs/06_plots.ipynb #33a48073

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import exact_arithmetic, read_norm
-from .lowering import Affine, Conv, Dense, Scale, Lowered, lower_checked
-from .regions import chain, check_input
-from .distances import dual, row_norms
+from .ball import check_input, dual, exact_arithmetic, read_norm, row_norms
+from .lowering import Affine, Conv, Dense, Scale, Lowered, chain, lower_checked
 
 # %% ../nbs/43_rows.ipynb #14fb5168
 @dataclass(frozen=True)

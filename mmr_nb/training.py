@@ -19,9 +19,8 @@ import pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 from .data import ImageData, paper_eps, stratified_split
-from .ball import read_norm
+from .ball import dual, read_norm
 from .networks import check_copy, copy_network, describe, lower, save_weights
-from .distances import dual
 from .mmr import mmr_loss, mmr_universal_loss
 from .attacks import pgd
 from .bounds import robust_logits
