@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['tol_outputs', 'OnnxNode', 'OnnxNetwork', 'load_onnx', 'run_onnx', 'Atom', 'All', 'Any', 'Case', 'Property',
            'read_vnnlib', 'make_property', 'ball_property', 'write_vnnlib', 'Question', 'split_inputs', 'Answer',
-           'replace_formula', 'verify', 'witness_text']
+           'replace_formula', 'verify', 'witness_text', 'read_instances', 'verify_all', 'save_onnx']
 
-# %% ../nbs/15_interchange.ipynb #7f4d0556
-import copy, csv, hashlib, json, math, os, re, time
+# %% ../nbs/15_interchange.ipynb #198e32b2
+import contextlib, copy, csv, hashlib, io, logging, math, os, re, time, warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
@@ -1035,7 +1036,7 @@ def _replayed(judge, case, question, u):
             if own: seen = Answer('unknown', x_in.reshape(judge.shape).numpy(), y, runtime=False, reason='a counterexample in float64 that the runtime does not confirm')
     return seen
 
-# %% ../nbs/15_interchange.ipynb #80b9d290
+# %% ../nbs/15_interchange.ipynb #a172da17
 def _decide(net, shape, prop, case, judge, until, workers, options):
     "One case: an answer"
     if case.formula is False: return Answer('unsat', stage='text')
@@ -1044,9 +1045,9 @@ def _decide(net, shape, prop, case, judge, until, workers, options):
     question = Question(net, case, prop, shape)
     u, y = torch.zeros(1, prop.n_inputs, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
     few = int((question.radius > 0).sum()) <= _few_inputs
-    seen, first = None, ('clean', 'attack', 'bound') if few else None
+    seen, stages = None, ('clean', 'attack', 'bound') if few else ('clean', 'attack', 'bound', 'branch', 'mip')
     left = max(until - time.monotonic(), .01)
-    row = certify(question, u, y, 1., inf, None, timeout=left, workers=workers, progress=False, **({'stages': first} if few else {}), **options).iloc[0]
+    row = certify(question, u, y, 1., inf, None, timeout=left, workers=workers, progress=False, stages=stages, **options).iloc[0]
     if row.status == 'certified': return Answer('unsat', stage=row.stage)
     if row.status == 'falsified':
         seen = _replayed(judge, case, question, torch.tensor(row.witness).reshape(1, -1))
@@ -1111,3 +1112,126 @@ def witness_text(
     if answer.verdict != 'sat': raise ValueError(f"witness_text: expected an answer 'sat', got {answer.verdict!r}")
     pairs = [(f'{k}_{i}', v) for k, t in (('X', answer.witness), ('Y', answer.outputs)) for i, v in enumerate(np.asarray(t).ravel().tolist())]
     return '(' + '\n '.join(f'({name} {v!r})' for name, v in pairs) + ')'
+
+# %% ../nbs/15_interchange.ipynb #6a04a49e
+def read_instances(
+    source,            # a .csv with lines network,property,seconds; or a folder: its instances.csv, or its network and all properties
+    timeout:float=120.,# seconds of a line that names none
+)->list:               # of (network, property, seconds)
+    "The questions of a folder or a list"
+    source = Path(source)
+    if source.is_dir() and (source/'instances.csv').is_file(): source = source/'instances.csv'
+    if source.is_dir():
+        nets, props = (sorted(source.rglob(f'*.{kind}')) for kind in ('onnx', 'vnnlib'))
+        if len(nets) != 1 or not props:
+            raise ValueError(f'read_instances: expected an instances.csv in {source.name}, or one .onnx and its .vnnlib, got {len(nets)} and {len(props)}')
+        return [(nets[0], p, timeout) for p in props]
+    if not source.is_file(): raise ValueError(f'read_instances: expected a folder or a CSV file, found none at {source}')
+    out = []
+    for k, row in enumerate(csv.reader(source.read_text().splitlines()), 1):
+        row = [c.strip() for c in row]
+        if not any(row) or k == 1 and row[0] in ('network', 'onnx'): continue
+        if len(row) not in (2, 3): raise ValueError(f'read_instances: {source.name}, line {k}: expected network,property,seconds, got {len(row)} entries')
+        try: seconds = float(row[2]) if len(row) == 3 else timeout
+        except ValueError: raise ValueError(f'read_instances: {source.name}, line {k}: expected seconds, got {row[2]!r}') from None
+        out.append((source.parent/row[0], source.parent/row[1], seconds))
+    if not out: raise ValueError(f'read_instances: {source.name} lists nothing')
+    return out
+
+_result_columns = ('network', 'property', 'verdict', 'stage', 'seconds', 'timeout', 'reason', 'witness', 'digest')
+
+def _digest(*files):
+    h = hashlib.sha256()
+    for f in files: h.update(Path(f).read_bytes() if Path(f).is_file() else b'none')
+    return h.hexdigest()[:16]
+
+# %% ../nbs/15_interchange.ipynb #762f7f99
+def _known_rows(file):
+    "Rows of a results file that is there already"
+    if not file.is_file(): return []
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    if rows and set(rows[0]) != set(_result_columns): raise ValueError(f'verify_all: {file.name} is there and is no results file: expected the columns {", ".join(_result_columns)}')
+    return rows
+
+def verify_all(
+    instances,            # as `read_instances` gives
+    out,                  # CSV file of results; witnesses go into the folder beside it
+    workers:int|None=1,   # processes for the searches
+    show=None,            # function called with each row
+)->list:                  # a dict an instance, in order
+    "Answer a list of questions, one row a question; what `out` holds already is not asked again"
+    out, rows = Path(out), []
+    known = {(r['network'], r['property'], r['digest']): r for r in _known_rows(out)}
+    for network, prop, seconds in instances:
+        digest = _digest(network, prop)
+        row = known.get((str(network), str(prop), digest))
+        if row is None or row['verdict'] not in ('sat', 'unsat') and float(row['timeout']) < seconds:
+            row = _asked(network, prop, seconds, workers, out, digest)
+        rows.append(row)
+        _write_rows(out, rows + [r for k, r in known.items() if k not in {(q['network'], q['property'], q['digest']) for q in rows}])
+        if show: show(row)
+    return rows
+
+def _write_rows(out, rows):
+    "The results file, whole or as it was"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f'{out.name}.{os.getpid()}.tmp')
+    with open(temporary, 'w', newline='') as f:
+        w = csv.DictWriter(f, _result_columns)
+        w.writeheader()
+        w.writerows(rows)
+    os.replace(temporary, out)
+
+def _asked(network, prop, seconds, workers, out, digest):
+    "One row: a question's answer, or what went wrong"
+    row = dict.fromkeys(_result_columns, '')
+    row.update(network=str(network), property=str(prop), timeout=seconds, digest=digest)
+    start = time.monotonic()
+    try: a = verify(network, prop, seconds, workers)
+    except (ValueError, ImportError) as e:
+        return {**row, 'verdict': 'error', 'reason': _first_line(e), 'seconds': round(time.monotonic() - start, 2)}
+    if a.verdict == 'sat':
+        file = out.parent/f'{out.stem}-witnesses'/f'{Path(network).stem}-{Path(prop).stem}-{digest[:6]}.txt'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'sat\n{witness_text(a)}\n')
+        row['witness'] = file.relative_to(out.parent).as_posix()
+    return {**row, 'verdict': a.verdict, 'stage': a.stage, 'seconds': round(a.seconds, 2), 'reason': a.reason}
+
+# %% ../nbs/15_interchange.ipynb #c78170e5
+def save_onnx(
+    model:nn.Module,      # in eval mode, on the CPU
+    file,                 # path to write to
+    input_shape:tuple,    # of one input, as (1, 28, 28)
+    opset:int=18,
+)->Path:
+    "A network as an ONNX file with a free batch axis, by PyTorch's exporter"
+    _import_onnx('save_onnx')
+    try: import onnxscript
+    except ImportError as e: raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
+    if any(m.training for m in model.modules()): raise ValueError('save_onnx: expected eval mode, got training mode; call model.eval()')
+    file, temporary = Path(file), Path(f'{file}.{os.getpid()}.tmp')
+    own = next((t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), torch.float32)
+    x = torch.zeros(2, *input_shape, dtype=own)
+    try:
+        with _quiet():
+            torch.onnx.export(model, (x,), str(temporary), dynamo=True, input_names=['input'], output_names=['output'], opset_version=opset,
+                              dynamic_shapes=({0: torch.export.Dim('batch', min=1)},), external_data=False, verbose=False)
+        again, x = load_onnx(temporary), torch.rand(16, *input_shape, generator=torch.Generator().manual_seed(1)).to(own)
+        with torch.no_grad(): a, b = model(x).double(), again(x).double()
+        if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
+            raise ValueError(f'save_onnx: the file computes something else than the module, by {(a - b).abs().max().item():.3g}')
+        os.replace(temporary, file)
+    except (ValueError, OSError): raise
+    except Exception as e: raise ValueError(f'save_onnx: PyTorch cannot export this network: {_first_line(e)}') from None
+    finally: temporary.unlink(missing_ok=True)
+    return file
+
+@contextmanager
+def _quiet():
+    "The exporter's notes left out"
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        level, log = logging.getLogger('torch.onnx').level, logging.getLogger('torch.onnx')
+        log.setLevel(logging.ERROR)
+        try: yield
+        finally: log.setLevel(level)
