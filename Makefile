@@ -24,7 +24,7 @@ endif
 SEED ?= 0
 N ?= 2000
 
-.PHONY: help demo test test-slow soundness docs check check-site check-install check-newest lock prepare lab clean
+.PHONY: help demo test test-slow soundness docs check report check-site check-install check-newest lock prepare lab clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make docs        build the documentation site into _docs/'
 	@echo 'make prepare     before a commit: clean, export, re-run changed notebooks, README, test'
 	@echo 'make check       does what git tracks agree with the notebooks? (changes nothing)'
+	@echo 'make report      the house in numbers: long lines, cells and functions, repeats, pages'
 	@echo 'make check-site  visit every page of _docs/ in headless Chromium'
 	@echo 'make check-install  does a wheel work in a fresh environment without the extra dev?'
 	@echo 'make check-newest  does it work with the newest version of everything? (STRICT=1: fail if not)'
@@ -79,6 +80,9 @@ docs: $(DEV)
 
 check: $(DEV)
 	@$(BIN)/python tools/check.py
+
+report: $(DEV)
+	@$(BIN)/python tools/report.py
 
 check-site: $(DEV)
 	@$(BIN)/python tools/check_site.py

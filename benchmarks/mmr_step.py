@@ -198,7 +198,7 @@ def scan_gflop(model, x, p, n_rb):
     from mmr_nb.rows import Rows
     net = lower(model, x.shape[1:])
     with torch.no_grad():
-        R = Rows(net, net(x)[0])
+        R = Rows(net, x)
         norms = R.scan([dual(p)], n_rb, [GAMMA[p]])[1][0].split(net.widths, 1)
     rows = [0, *((N > 0).sum().item() for N in norms[1:]), len(x)*(net.n_classes - 1)]
     return round(sum(2*n*R.row_cost(l)[0] for l, n in enumerate(rows))/1e9, 2)

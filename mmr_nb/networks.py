@@ -110,53 +110,80 @@ def _residual(m, x): return m.last(F.relu(m.norm(m.conv2(F.relu(m.conv1(x)))) + 
 def _clamped(m, x): return m.last(torch.cat([m.act(m.first(x)), x.clamp(-.5, .5), (x - 1).abs()], 1))
 def _shared(m, x): return m.last(m.act(x + m.layer(m.act(m.layer(x)))))
 
+# %% ../nbs/01_networks.ipynb #8b700c68
 def random_network(
     kind:str,     # one of `network_kinds`
     seed:int=0,   # of the weights
 )->tuple:         # (network in eval mode and float64, shape of one input)
     "A small random network of every supported kind, biases and statistics included, for tests"
     nets = dict(
-        dense=lambda: (nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)), (3,)),
-        conv=lambda: (nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 2, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)), (1, 5, 6)),
-        leaky=lambda: (nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.LeakyReLU(.1), nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(.3)), nn.Linear(5, 3)), (1, 2, 2)),
-        pooled=lambda: (nn.Sequential(nn.Conv2d(2, 3, 3, padding='same', dilation=2), nn.ReLU(), nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(3, 3)), (2, 5, 4)),
-        norms=lambda: (nn.Sequential(Normalize([.3], [.6]), nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Identity(), nn.Linear(4, 3)), (1, 4, 3)),
-        groups=lambda: (nn.Sequential(nn.Conv2d(2, 4, (2, 3), (1, 2), (0, 1), groups=2, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 2, groups=4), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)), (2, 4, 3)),
-        residual=lambda: (_Forward(_residual, conv1=nn.Conv2d(1, 2, 3, 2, 1), conv2=nn.Conv2d(2, 2, 3, 1, 1), skip=nn.Conv2d(1, 2, 1, 2), norm=nn.BatchNorm2d(2), last=nn.Linear(12, 3)), (1, 4, 5)),
-        maxima=lambda: (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)), (1, 5, 5)),
-        clamped=lambda: (_Forward(_clamped, first=nn.Linear(4, 4), act=nn.PReLU(4), last=nn.Linear(12, 3)), (4,)),
-        shared=lambda: (_Forward(_shared, layer=nn.Linear(4, 4), act=nn.LeakyReLU(.7), last=nn.Linear(4, 3)), (4,)))
+        dense=lambda: (nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6),
+                                     nn.ReLU(), nn.Linear(6, 3)), (3,)),
+        conv=lambda: (nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 2, 1, 1),
+                                    nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)), (1, 5, 6)),
+        leaky=lambda: (nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.LeakyReLU(.1),
+                                     nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(.3)),
+                                     nn.Linear(5, 3)), (1, 2, 2)),
+        pooled=lambda: (nn.Sequential(nn.Conv2d(2, 3, 3, padding='same', dilation=2), nn.ReLU(),
+                                      nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.ReLU(),
+                                      nn.AvgPool2d(2), nn.Flatten(), nn.Linear(3, 3)), (2, 5, 4)),
+        norms=lambda: (nn.Sequential(Normalize([.3], [.6]), nn.Conv2d(1, 3, 3, padding=1),
+                                     nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(), nn.Flatten(),
+                                     nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Identity(),
+                                     nn.Linear(4, 3)), (1, 4, 3)),
+        groups=lambda: (nn.Sequential(nn.Conv2d(2, 4, (2, 3), (1, 2), (0, 1), groups=2, bias=False),
+                                      nn.ReLU(), nn.Conv2d(4, 4, 2, groups=4), nn.ReLU(), nn.Flatten(),
+                                      nn.Linear(8, 3)), (2, 4, 3)),
+        residual=lambda: (_Forward(_residual, conv1=nn.Conv2d(1, 2, 3, 2, 1),
+                                   conv2=nn.Conv2d(2, 2, 3, 1, 1), skip=nn.Conv2d(1, 2, 1, 2),
+                                   norm=nn.BatchNorm2d(2), last=nn.Linear(12, 3)), (1, 4, 5)),
+        maxima=lambda: (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2),
+                                      nn.Flatten(), nn.Linear(8, 3)), (1, 5, 5)),
+        clamped=lambda: (_Forward(_clamped, first=nn.Linear(4, 4), act=nn.PReLU(4), last=nn.Linear(12, 3)),
+                         (4,)),
+        shared=lambda: (_Forward(_shared, layer=nn.Linear(4, 4),
+                                 act=nn.LeakyReLU(.7), last=nn.Linear(4, 3)), (4,)))
     if kind not in nets: raise ValueError(f'random_network: expected one of {list(nets)}, got {kind!r}')
     net, shape = nets[kind]()
     gen = torch.Generator().manual_seed(seed)
     for name, t in (*net.named_parameters(), *net.named_buffers()):
         if 'running_var' in name: t.data.uniform_(.5, 2, generator=gen)
-        elif 'mean' in name or t.dim() == 1 and t.is_floating_point() and 'std' not in name: t.data.uniform_(-.5, .5, generator=gen)
+        elif 'mean' in name or t.dim() == 1 and t.is_floating_point() and 'std' not in name:
+            t.data.uniform_(-.5, .5, generator=gen)
         elif t.dim() > 1: t.data.normal_(0, t[0].numel()**-.5, generator=gen)
     return net.eval().double(), shape
 
-network_kinds = ('dense', 'conv', 'leaky', 'pooled', 'norms', 'groups', 'residual', 'maxima', 'clamped', 'shared')
+network_kinds = ('dense', 'conv', 'leaky', 'pooled', 'norms', 'groups',
+                 'residual', 'maxima', 'clamped', 'shared')
 
 # %% ../nbs/01_networks.ipynb #3bb59108
-_layer_args = {nn.Linear: ('in_features', 'out_features'), nn.Flatten: (), nn.ReLU: (), nn.LeakyReLU: ('negative_slope',), nn.Identity: (), nn.Dropout: ("p",), nn.Dropout2d: ("p",),
+_layer_args = {nn.Linear: ('in_features', 'out_features'), nn.Flatten: (), nn.ReLU: (),
+               nn.LeakyReLU: ('negative_slope',), nn.Identity: (), nn.Dropout: ("p",), nn.Dropout2d: ("p",),
     nn.Conv2d: ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation', 'groups'),
     nn.AvgPool2d: ('kernel_size', 'stride', 'padding', 'ceil_mode', 'count_include_pad', 'divisor_override'),
-    nn.BatchNorm1d: ('num_features', 'eps'), nn.BatchNorm2d: ('num_features', 'eps'), Normalize: ('mean', 'std')}
+    nn.BatchNorm1d: ('num_features', 'eps'), nn.BatchNorm2d: ('num_features', 'eps'),
+    Normalize: ('mean', 'std')}
 
-_calls = ('forward', '__call__', '_call_impl', '_wrapped_call_impl')  # methods that decide what a module computes
+# methods that decide what a module computes
+_calls = ('forward', '__call__', '_call_impl', '_wrapped_call_impl')
 
 def _is_sequential(m):
     "An nn.Sequential, or a subclass of it that calls its children in turn as well"
-    return isinstance(m, nn.Sequential) and all(getattr(type(m), f) is getattr(nn.Sequential, f) for f in (*_calls, '__iter__'))
+    return isinstance(m, nn.Sequential) and all(getattr(type(m), f) is getattr(nn.Sequential, f)
+                                                for f in (*_calls, '__iter__'))
 
 def _check_calls(m, where):
     "Refuse what makes this module compute something else than others of its type"
-    if 'forward' in vars(m): raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
-    if m._forward_hooks or m._forward_pre_hooks: raise ValueError(f'{where}: expected no hooks, which a file cannot hold')
+    if 'forward' in vars(m):
+        raise ValueError(f'{where}: expected the forward of its class, got one that was set on the module')
+    if m._forward_hooks or m._forward_pre_hooks:
+        raise ValueError(f'{where}: expected no hooks, which a file cannot hold')
 
 def _check_flatten(m, where):
-    if (m.start_dim, m.end_dim) != (1, -1): raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
+    if (m.start_dim, m.end_dim) != (1, -1):
+        raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
 
+# %% ../nbs/01_networks.ipynb #3d242180
 def describe(
     model:nn.Sequential,  # network of supported layers
 )->list:                  # one [type, arguments] a layer, ready for JSON; nested Sequentials are lists in it
@@ -170,7 +197,9 @@ def _describe(m, place):
     if parametrize.is_parametrized(m):
         raise ValueError(f'{where}: expected plain weights, which a file can hold, got parametrized ones: '
                          "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present values")
-    if type(m) not in _layer_args: raise ValueError(f'{where}: no layer that a file can describe: {", ".join(t.__name__ for t in _layer_args)}')
+    if type(m) not in _layer_args:
+        raise ValueError(f'{where}: no layer that a file can describe: '
+                         f'{", ".join(t.__name__ for t in _layer_args)}')
     if type(m) is nn.Flatten: _check_flatten(m, where)
     if getattr(m, 'padding_mode', 'zeros') != 'zeros':
         raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
@@ -181,11 +210,13 @@ def _describe(m, place):
 def _arguments(m):
     "What makes this layer: those of `_layer_args`, and what it does without"
     args = {a: getattr(m, a) for a in _layer_args[type(m)]}
-    args = {a: v.tolist() if isinstance(v, Tensor) else list(v) if isinstance(v, tuple) else v for a, v in args.items()}
+    args = {a: v.tolist() if isinstance(v, Tensor) else list(v)
+            if isinstance(v, tuple) else v for a, v in args.items()}
     if getattr(m, 'affine', True) is False: args['affine'] = False
     elif getattr(m, 'bias', True) is None: args['bias'] = False
     return args
 
+# %% ../nbs/01_networks.ipynb #1dfd8855
 def build(
     layers:list,      # what `describe` gave
 )->nn.Sequential:     # network of that architecture, weights as PyTorch draws them, eval mode
@@ -193,7 +224,8 @@ def build(
     types = {t.__name__: t for t in _layer_args}
     def one(spec):
         if spec and isinstance(spec[0], str):
-            if spec[0] not in types: raise ValueError(f'build: expected a layer among {sorted(types)}, got {spec[0]!r}')
+            if spec[0] not in types:
+                raise ValueError(f'build: expected a layer among {sorted(types)}, got {spec[0]!r}')
             return types[spec[0]](**{a: tuple(v) if isinstance(v, list) else v for a, v in spec[1].items()})
         return nn.Sequential(*map(one, spec))
     return one(layers).eval()
@@ -205,13 +237,15 @@ def _write(path, data):
     try: tmp.write_bytes(data); os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
+# %% ../nbs/01_networks.ipynb #961257e4
 def copy_network(
     model:nn.Sequential,    # network of supported layers
     weights:dict|None=None, # a state dict of it; None: its present one
 )->nn.Sequential:           # on the CPU, eval mode
     "The network that a file of this one holds: built from its description, with its numbers"
     state, net = model.state_dict() if weights is None else weights, build(describe(model))
-    values = [state[k].detach().cpu() for k in model.state_dict()]  # in the order of layers, whatever they are called
+    # in the order of layers, whatever they are called
+    values = [state[k].detach().cpu() for k in model.state_dict()]
     dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
     net.to(dtype).load_state_dict(dict(zip(net.state_dict(), values, strict=True)))
     return net
@@ -226,8 +260,10 @@ def check_copy(
     check_outputs(model, torch.empty(0, *input_shape, device=_device(model)), who, net)
     return net
 
-def _device(model): return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
+def _device(model):
+    return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
 
+# %% ../nbs/01_networks.ipynb #b3dbf776
 def save_weights(
     model:nn.Sequential,  # network of supported layers
     path,                 # file ending in .safetensors; its card goes beside it, ending in .json
@@ -237,10 +273,12 @@ def save_weights(
     "Write a network as safetensors with a JSON card"
     from safetensors.torch import save
     path = Path(path)
-    if path.suffix != '.safetensors': raise ValueError(f'save_weights: expected a path ending in .safetensors, got {path.name}')
+    if path.suffix != '.safetensors':
+        raise ValueError(f'save_weights: expected a path ending in .safetensors, got {path.name}')
     net = check_copy(model, input_shape, 'save_weights')
     data = save({k: v.contiguous() for k, v in net.state_dict().items()})
-    card = dict(card, input_shape=list(input_shape), layers=describe(model), sha256=hashlib.sha256(data).hexdigest())
+    card = dict(card, input_shape=list(input_shape), layers=describe(model),
+                sha256=hashlib.sha256(data).hexdigest())
     text = json.dumps(card, indent=1).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, data); _write(path.with_suffix('.json'), text)
@@ -259,10 +297,12 @@ def load_weights(
         raise ValueError(f'load_weights: expected a file, got {path.name}, which '
                          f'{"is a folder" if path.is_dir() else "does not exist"}')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
-    if path.suffix not in readers: raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
+    if path.suffix not in readers:
+        raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
     model, card = readers[path.suffix](path, activation)
     if activation and any(isinstance(m, nn.LeakyReLU) for m in model.modules()):
-        raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got LeakyReLU on its card")
+        raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got "
+                         "LeakyReLU on its card")
     lower(model, card['input_shape'])  # refuses NaN weights and shapes that don't fit
     model.card = card
     return model.eval()
@@ -270,6 +310,7 @@ def load_weights(
 _own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
              'whose card tells the layers')
 
+# %% ../nbs/01_networks.ipynb #d7efadf1
 def _read_card(path, digest):
     "The card beside a file, if it is there; it must be this file's"
     file = path.with_suffix('.json')
@@ -277,7 +318,8 @@ def _read_card(path, digest):
     try: card = json.loads(file.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'load_weights: {file.name} is no card: {e}') from None
     if not isinstance(card, dict) or not {'layers', 'input_shape', 'sha256'} <= {*card}:
-        raise ValueError(f'load_weights: expected a card with layers, input_shape and sha256 in {file.name}, got none')
+        raise ValueError('load_weights: expected a card with layers, input_shape and sha256 in '
+                         f'{file.name}, got none')
     if digest != card['sha256']:
         raise ValueError(f'load_weights: {path.name} is not the file its card describes: expected sha256 '
                          f'{card["sha256"]}, got {digest}')
@@ -288,7 +330,8 @@ def _load_safetensors(path, activation):
     data = path.read_bytes()
     card = _read_card(path, hashlib.sha256(data).hexdigest())
     if card is None:
-        raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside {path.name}, '
+        raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside '
+                         f'{path.name}, '
                          'got none')
     model, state = build(card['layers']), load(data)
     dtype = next(v.dtype for v in state.values() if v.is_floating_point())
@@ -305,7 +348,8 @@ def _load_pt(path, activation):
 
 def _read_state(path):
     "The tensors of a state dict, or of a checkpoint that has one in it"
-    if not path.stat().st_size: raise ValueError(f'load_weights: expected a state dict in {path.name}, which is empty')
+    if not path.stat().st_size:
+        raise ValueError(f'load_weights: expected a state dict in {path.name}, which is empty')
     try: content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
         with open(path, 'rb') as f: saved = f.read(2) in (b'PK', b'\x80\x02')
@@ -314,13 +358,15 @@ def _read_state(path):
                           'keep its state_dict() instead (torch.save), or the network with save_weights')
         raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
                          f'({type(e).__name__})') from None
-    inner = [content[k] for k in _state_names if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
+    inner = [content[k] for k in _state_names
+             if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
     state = inner[0] if inner else content
     good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
     if good: return state
     keys = ', '.join(map(str, [*state][:5])) if isinstance(state, dict) else ''
     got = type(state).__name__ + (f' with {keys}' if keys else '')
-    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, called '
+    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, '
+                     'called '
                      f'{" or ".join(_state_names)}), got {got}')
 
 _state_names = ('state_dict', 'model_state_dict', 'model')  # what training loops call it within a checkpoint
@@ -341,11 +387,14 @@ def _infer(state, what):
         shape = (Ws[0].shape[1], side, side)
         model = cnn(shape, Ws[-1].shape[0])
     else:
-        raise ValueError(f"load_weights: {what} holds {[tuple(W.shape) for W in Ws]}: expected the paper's fc1, fc10 or cnn; "
+        raise ValueError(f"load_weights: {what} holds {[tuple(W.shape) for W in Ws]}: expected the "
+                         "paper's fc1, fc10 or cnn; "
                          'save other networks with save_weights, whose card tells the layers')
     with torch.no_grad():
         layers = [m for m in model if hasattr(m, 'weight')]
-        for m, W, b in zip(layers, Ws, bs): m.weight = nn.Parameter(W.clone()); m.bias = nn.Parameter(b.clone())
+        for m, W, b in zip(layers, Ws, bs):
+            m.weight = nn.Parameter(W.clone())
+            m.bias = nn.Parameter(b.clone())
     return model, dict(input_shape=list(shape), layers=describe(model), source=what)
 
 # %% ../nbs/01_networks.ipynb #35fbd5be
@@ -353,10 +402,14 @@ def _load_mat(path, activation):
     "The authors' TensorFlow weights: HWIO filters and channels-last flattening"
     from scipy.io import loadmat
     try: raw = loadmat(path)
-    except Exception as e: raise ValueError(f'load_weights: expected a MATLAB file with weights_* and biases_*, got {path.name}: {e}') from None
+    except Exception as e:
+        raise ValueError('load_weights: expected a MATLAB file with weights_* and biases_*, got '
+                         f'{path.name}: {e}') from None
     names = [k[len('weights_'):] for k in raw if k.startswith('weights_')]
     order = sorted(names, key=lambda n: (not n.startswith('conv'), n))
-    if not names: raise ValueError(f'load_weights: expected weights_* in {path.name}, got {sorted(k for k in raw if k[0] != "_")}')
+    if not names:
+        raise ValueError(f'load_weights: expected weights_* in {path.name}, got '
+                         f'{sorted(k for k in raw if k[0] != "_")}')
     state, channels = {}, None
     for n in order:
         W, b = (torch.tensor(raw[f'{k}_{n}']).float() for k in ('weights', 'biases'))

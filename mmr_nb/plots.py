@@ -26,7 +26,8 @@ def small_png(
     from PIL import Image
     full, small = io.BytesIO(), io.BytesIO()
     fig.savefig(full, format='png', bbox_inches='tight', dpi=fig.dpi)
-    Image.open(full).convert('RGB').quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, 'png', optimize=True)
+    Image.open(full).convert('RGB').quantize(colors, Image.Quantize.FASTOCTREE,
+                                             dither=Image.Dither.NONE).save(small, 'png', optimize=True)
     return small.getvalue()
 
 # %% ../nbs/06_plots.ipynb #bf667603
@@ -57,7 +58,8 @@ def _pieces(polygon, lines, tol):
     while todo:
         polygon, lines = todo.pop()
         f = polygon @ lines[:, :2].T + lines[:, 2]
-        reach = np.minimum(f.max(0), -f.min(0))  # how far the polygon goes beyond each line, on its shorter side
+        # how far the polygon goes beyond each line, on its shorter side
+        reach = np.minimum(f.max(0), -f.min(0))
         crossing = reach > tol
         if not crossing.any(): done.append(polygon); continue
         i = reach.argmax()
@@ -96,6 +98,7 @@ def region_polygons(
     return PlaneRegions((l, r, b, t), polygons, [join(*on) for on in zip(*(m.pattern for m in maps))],
                         join(*(m.V[-1] for m in maps)), join(*(m.a[-1] for m in maps)))
 
+# %% ../nbs/06_plots.ipynb #925f6c11
 @torch.no_grad()
 def _maps(net, polygons, memory=2**27):
     "Yields polygons, a chunk at a time, with the affine maps at their centres"
@@ -107,7 +110,9 @@ def _maps(net, polygons, memory=2**27):
 def _check_window(window):
     "The window as four floats, or a ValueError"
     ok = len(window) == 4 and all(np.isfinite(window)) and window[0] < window[1] and window[2] < window[3]
-    if not ok: raise ValueError(f'region_polygons: expected a window (left, right, bottom, top) with left < right and bottom < top, got {window}')
+    if not ok:
+        raise ValueError('region_polygons: expected a window (left, right, bottom, top) with left < '
+                         f'right and bottom < top, got {window}')
     return tuple(map(float, window))
 
 # %% ../nbs/06_plots.ipynb #f5b8196a
@@ -129,7 +134,8 @@ def plane_through(
     if len(x) != 3: raise ValueError(f'plane_through: expected three inputs, got {len(x)}')
     points = x.double().flatten(1)
     Q, R = torch.linalg.qr((points[1:] - points[0]).T)
-    if not R.diagonal().abs().min() > 1e-9*R.abs().max(): raise ValueError('plane_through: expected three inputs that are not on one line')
+    if not R.diagonal().abs().min() > 1e-9*R.abs().max():
+        raise ValueError('plane_through: expected three inputs that are not on one line')
     return Plane(points.mean(0).view(x.shape[1:]), Q*R.diagonal().sign())
 
 # %% ../nbs/06_plots.ipynb #d3a40323
@@ -144,7 +150,8 @@ def on_plane(
     first, rest = net.steps[0], net.steps[1:]
     directions = plane.basis.T.reshape(2, *first.in_shape).to(net.device)
     W = first.linear(directions).flatten(1).T
-    step = Affine(f'{first.name} on a plane', (Dense(W, (2,), first.out_shape),), first(plane.origin[None].to(net.device))[0], (2,), first.out_shape)
+    step = Affine(f'{first.name} on a plane', (Dense(W, (2,), first.out_shape),),
+                  first(plane.origin[None].to(net.device))[0], (2,), first.out_shape)
     return Lowered((2,), (step, *rest))
 
 # %% ../nbs/06_plots.ipynb #33a48073
@@ -167,7 +174,8 @@ def decision_areas(
         winners = f.argmax(1)
         if (winners == winners[0]).all(): areas.append((polygon, winners[0], i)); continue
         maps = np.c_[regions.V[i], regions.a[i]]
-        hopeless = ((f[:, :, None] - f[:, None]).max(0) < 0).any(1)  # below one and the same other logit at all corners
+        # below one and the same other logit at all corners
+        hopeless = ((f[:, :, None] - f[:, None]).max(0) < 0).any(1)
         for c in np.flatnonzero(~hopeless):
             part, gaps = _where_wins(polygon, maps, c, tol)
             if part is None: continue
@@ -177,8 +185,10 @@ def decision_areas(
             k = np.flatnonzero((zero & np.roll(zero, -1, 0)).any(1))
             boundary += [*np.stack([part, np.roll(part, -1, 0)], 1)[k]]
     areas, classes, region = zip(*areas)
-    return DecisionAreas(list(areas), np.array(classes), np.array(region), np.array(boundary).reshape(-1, 2, 2))
+    return DecisionAreas(list(areas), np.array(classes), np.array(region),
+                         np.array(boundary).reshape(-1, 2, 2))
 
+# %% ../nbs/06_plots.ipynb #7a0f914b
 def _where_wins(polygon, maps, c, tol):
     "The part of a polygon where class c wins, None if there is none, and the lines f_c = f_s; at ties the lower class wins"
     gaps = maps[c] - maps
@@ -198,7 +208,8 @@ def ball_outline(
 )->np.ndarray:          # points of the outline, [720, 2]
     "The slice of an l_p ball by a plane"
     radius = float(radius)
-    if not p >= 1 or not radius >= 0: raise ValueError(f'ball_outline: expected p >= 1 and radius >= 0, got p={p}, radius={radius}')
+    if not p >= 1 or not radius >= 0:
+        raise ValueError(f'ball_outline: expected p >= 1 and radius >= 0, got p={p}, radius={radius}')
     angle = np.linspace(0, 2*np.pi, 720, endpoint=False)
     u = np.stack([np.cos(angle), np.sin(angle)], 1)
     in_space = u if plane is None else u @ plane.basis.numpy().T
@@ -219,12 +230,15 @@ def plot_regions(
     tint = (.2 + .35*(found.region*.618 % 1))[:, None]
     faces = 1 - tint*(1 - colors[found.classes % len(colors)])
     ax.add_collection(PolyCollection(found.areas, facecolors=faces, edgecolors=faces, linewidths=.3))
-    if edges: ax.add_collection(PolyCollection(regions.polygons, facecolors='none', edgecolors='dimgrey', linewidths=edges))
+    if edges:
+        ax.add_collection(PolyCollection(regions.polygons, facecolors='none',
+                                         edgecolors='dimgrey', linewidths=edges))
     ax.add_collection(LineCollection(found.boundary, colors='k', linewidths=1.6))
     l, r, b, t = regions.window
     ax.set(xlim=(l, r), ylim=(b, t), aspect='equal')
     return ax
 
+# %% ../nbs/06_plots.ipynb #6f3df5d7
 def plot_balls(
     ax,                # matplotlib axes with regions
     centres,           # plane coordinates, [n, 2]
@@ -234,11 +248,14 @@ def plot_balls(
     color='k',         # of the outlines
 ):                     # the axes
     "Certified balls around points, in their norm's shape"
-    for centre, radius in zip(centres, radii): ax.fill(*ball_outline(centre, radius, p, plane).T, facecolor='none', edgecolor=color, lw=1)
+    for centre, radius in zip(centres, radii):
+        ax.fill(*ball_outline(centre, radius, p, plane).T, facecolor='none', edgecolor=color, lw=1)
     return ax
 
 # %% ../nbs/06_plots.ipynb #7184b11b
-scheme_colors = {'plain': 'tab:orange', 'mmr': 'tab:blue', 'at': 'tab:green', 'mmr+at': 'tab:purple', 'kw': 'tab:red', 'mmr-universal': 'tab:brown'} # the same in all figures
+# the same in all figures
+scheme_colors = {'plain': 'tab:orange', 'mmr': 'tab:blue', 'at': 'tab:green',
+                 'mmr+at': 'tab:purple', 'kw': 'tab:red', 'mmr-universal': 'tab:brown'}
 
 def plot_distances(
     certificates:dict, # name -> RegionCertificate
@@ -250,11 +267,13 @@ def plot_distances(
     both = {name: np.stack([c.d_rb.cpu().numpy(), c.d_db.cpu().numpy()]) for name, c in certificates.items()}
     values = np.concatenate([np.empty(0), *(b.ravel() for b in both.values())])
     values = values[(values > 0) & np.isfinite(values)]
-    if not len(values): raise ValueError('plot_distances: expected at least one positive, finite distance, got none')
+    if not len(values):
+        raise ValueError('plot_distances: expected at least one positive, finite distance, got none')
     edges = np.geomspace(values.min(), values.max()*(1 + 1e-9), bins + 1)
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), dpi=80)
     for name, b in both.items():
-        for ax, v in zip(axes, b): ax.hist(v[(v > 0) & np.isfinite(v)], edges, alpha=.6, label=name, color=scheme_colors.get(name))
+        for ax, v in zip(axes, b):
+            ax.hist(v[(v > 0) & np.isfinite(v)], edges, alpha=.6, label=name, color=scheme_colors.get(name))
         axes[2].plot(*b, '.', ms=4, alpha=.6, label=name, color=scheme_colors.get(name))
     axes[2].plot(edges[[0, -1]], edges[[0, -1]], 'k-', lw=.8)
     for ax, what in zip(axes, ('d_B', 'd_D')): ax.set(xscale='log', xlabel=f'${what}$', ylabel='inputs')
@@ -265,8 +284,10 @@ def plot_distances(
     return fig
 
 # %% ../nbs/06_plots.ipynb #b228a55f
-titles = dict(loss='objective', ce='cross-entropy', mmr='kMMR', train_error='training error, %', val_error='validation error, %',
-              val_loss='validation objective', lmbd=r'$\lambda$', n_rb='$k_B$', lr='learning rate') # columns of a history
+titles = dict(loss='objective', ce='cross-entropy', mmr='kMMR',
+              train_error='training error, %', val_error='validation error, %',
+              val_loss='validation objective', lmbd=r'$\lambda$', n_rb='$k_B$',
+              lr='learning rate') # columns of a history
 
 def plot_history(
     histories:dict,     # name -> DataFrame with a column `epoch` and some of `titles`
@@ -276,7 +297,9 @@ def plot_history(
     import matplotlib.pyplot as plt
     wanted = columns or ('loss', 'ce', 'mmr', 'train_error', 'val_error')
     found = [c for c in wanted if any(c in h for h in histories.values())]
-    if not found: raise ValueError(f'plot_history: expected histories with a column among {", ".join(wanted)}, got {[list(h) for h in histories.values()]}')
+    if not found:
+        raise ValueError(f'plot_history: expected histories with a column among {", ".join(wanted)}, got '
+                         f'{[list(h) for h in histories.values()]}')
     fig, axes = plt.subplots(1, len(found), figsize=(2.9*len(found), 2.6), dpi=80, squeeze=False)
     for ax, column in zip(axes[0], found):
         for name, h in histories.items():
@@ -304,6 +327,7 @@ def _show(ax, image):
     if len(image) == 1: ax.imshow(image[0].cpu(), cmap='bwr', vmin=-1, vmax=1)
     else: ax.imshow(image.permute(1, 2, 0).cpu())
 
+# %% ../nbs/06_plots.ipynb #fb683ac6
 def plot_input_gradients(
     models:dict,  # name -> network
     x:Tensor,     # images, [b, c, h, w], c = 1 or 3
@@ -311,9 +335,12 @@ def plot_input_gradients(
 ):                # matplotlib figure: the images, then a row of gradients for each network
     "Which pixels raise the loss (figures 5, 7, 9)"
     import matplotlib.pyplot as plt
-    if x.dim() != 4 or x.shape[1] not in (1, 3): raise ValueError(f'plot_input_gradients: expected images [b, 1 or 3, h, w], got {list(x.shape)}')
-    fig, axes = plt.subplots(1 + len(models), len(x), figsize=(.7*len(x), .7*(1 + len(models))), dpi=80, squeeze=False)
-    for ax, image in zip(axes[0], x): ax.imshow(image.permute(1, 2, 0).squeeze(2).detach().cpu(), cmap='gray_r', vmin=0, vmax=1)
+    if x.dim() != 4 or x.shape[1] not in (1, 3):
+        raise ValueError(f'plot_input_gradients: expected images [b, 1 or 3, h, w], got {list(x.shape)}')
+    fig, axes = plt.subplots(1 + len(models), len(x),
+                             figsize=(.7*len(x), .7*(1 + len(models))), dpi=80, squeeze=False)
+    for ax, image in zip(axes[0], x):
+        ax.imshow(image.permute(1, 2, 0).squeeze(2).detach().cpu(), cmap='gray_r', vmin=0, vmax=1)
     for row, (name, model) in zip(axes[1:], models.items()):
         g = input_gradients(model, x, y)
         if x.shape[1] == 1: g = g/g.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-30)
@@ -333,7 +360,9 @@ def plot_filters(
     import matplotlib.pyplot as plt
     w = filters.detach().float().cpu()
     w = w[:, None] if w.dim() == 3 else w
-    if w.dim() != 4 or w.shape[1] not in (1, 3) or not len(w): raise ValueError(f'plot_filters: expected filters [m, h, w] or [m, 1 or 3, h, w], got {list(filters.shape)}')
+    if w.dim() != 4 or w.shape[1] not in (1, 3) or not len(w):
+        raise ValueError('plot_filters: expected filters [m, h, w] or [m, 1 or 3, h, w], got '
+                         f'{list(filters.shape)}')
     n = -(-len(w)//per_row)
     fig, axes = plt.subplots(n, per_row, figsize=(.5*per_row, .5*n), dpi=80, squeeze=False)
     for row, part in zip(axes, w.split(per_row)):

@@ -39,7 +39,8 @@ def push_forward(
         sent = affine.linear(directions.reshape(-1, *affine.in_shape)).flatten(1)
         V = sent.unflatten(0, (-1, d)).transpose(1, 2)
         yield V
-        if relu is not None: directions = (_slopes(pattern[k], relu, V)[..., None] * V).transpose(1, 2).flatten(0, 1)
+        if relu is not None:
+            directions = (_slopes(pattern[k], relu, V)[..., None] * V).transpose(1, 2).flatten(0, 1)
 
 # %% ../nbs/02_regions.ipynb #3f952905
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 `python tools/test_notebooks.py` tests all of nbs/, `... 02_regions 03_distances` only those, `--flags 'slow'` the cells
 with that flag too. A notebook passes when nbdev's own test function runs it from top to bottom. `N_WORKERS` (2) at a
-time, each with `NB_TIMEOUT` (900) seconds.
+time, each with `NB_TIMEOUT` (900) seconds. Text outputs that came out otherwise than those stored are listed (numbers up
+to two percent, lines that tell times apart); with `STRICT_OUTPUTS=1` they fail the notebook.
 """
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -16,15 +18,53 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from common import fail, notebooks, root, settings
 
 
+number_re = re.compile(r'[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?')
+time_re = re.compile(r'\b(?:s|ms|min|minutes?|seconds?|hours?|faster|quicker)\b|it/s|0x[0-9a-f]+', re.I)
+
+
+def said(outputs):
+    "The text of a cell's outputs: (what isn't a number, the numbers), lines that tell times left out"
+    texts = [t for o in outputs for t in (o.get('text', ''), (o.get('data') or {}).get('text/plain', ''))]
+    lines = '\n'.join(t if isinstance(t, str) else ''.join(t) for t in texts).split('\n')
+    text = '\n'.join(line for line in lines if not time_re.search(line))
+    return re.sub(r'[\s┃│|-]+', ' ', number_re.sub('#', text)).strip(), [float(n) for n in number_re.findall(text)]
+
+
+def differs(stored, now):
+    "Does a cell say something else than what is stored? (Figures and widgets apart)"
+    (words, numbers), (new_words, new_numbers) = said(stored), said(now)
+    if words != new_words or len(numbers) != len(new_numbers): return True
+    return any(abs(a - b) > 1e-6 + .02*max(abs(a), abs(b)) for a, b in zip(numbers, new_numbers))
+
+
+def stale(path, ran):
+    "Cells whose stored text is not what running them gave, as lines to print"
+    stored = {c['id']: c for c in json.loads(path.read_text(encoding='utf-8'))['cells']}
+    for cell in ran.cells:
+        old = stored.get(cell.get('id'))
+        if not old or cell.cell_type != 'code' or not hasattr(cell, 'outputs') or not old['outputs']: continue
+        if differs(old['outputs'], cell.outputs):
+            show = lambda outputs: ' '.join(''.join(o.get('text') or (o.get('data') or {}).get('text/plain', '')) for o in outputs)[:160]
+            yield f"cell {cell['id']}: stored {show(old['outputs'])!r}, now {show(cell.outputs)!r}"
+
+
 def run_one(path, flags):
     "In the child: test the notebook at `path`; the exit code says whether it passed"
     from pathlib import Path
 
-    from nbdev.test import test_nb
+    import nbdev.test
+    class Shell(nbdev.test.CaptureShell):
+        "Keeps the notebook that was run"
+        def run_all(self, nb, *args, **kwargs):
+            Shell.ran = nb
+            return super().run_all(nb, *args, **kwargs)
+    nbdev.test.CaptureShell = Shell
     sys.path.pop(0)  # notebooks import the package, never the tools
     skip = settings()['tst_flags'].split()
-    ok, _ = test_nb(Path(path), skip_flags=skip, force_flags=flags.split(), basepath=root)
-    sys.exit(0 if ok else 1)
+    ok, _ = nbdev.test.test_nb(Path(path), skip_flags=skip, force_flags=flags.split(), basepath=root)
+    changed = list(stale(Path(path), Shell.ran)) if ok else []
+    for line in changed: print('STALE', Path(path).stem, line)
+    sys.exit(0 if ok and not (changed and os.environ.get('STRICT_OUTPUTS')) else 1)
 
 
 def spawn(path, flags, timeout):
@@ -65,6 +105,8 @@ def main():
         jobs = [pool.submit(spawn, f, args.flags, timeout) for f in files]
         for name, ok, seconds, out in (job.result() for job in as_completed(jobs)):
             print(f"{'ok    ' if ok else 'FAILED'} {name:24} {seconds:6.1f} s", flush=True)
+            for line in out.splitlines():
+                if line.startswith('STALE'): print('  ' + line)
             if not ok:
                 failed.append(name)
                 print(out, flush=True)

@@ -1,0 +1,110 @@
+"""The structure of the project as the notebooks give it: modules, their imports and names, cells, pictures, links.
+
+`check.py` refuses what breaks the rules below; `report.py` counts the rest.
+"""
+import ast
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from common import notebooks, repo_path, root
+
+apart = {'regions', 'distances', 'certificate', 'mmr'}               # the theory ...
+heavy = {'data', 'training', 'milp', 'solver', 'branch', 'certify'}  # ... needs none of these
+
+
+def cells(path):
+    "A notebook's cells, each with its source as text"
+    for cell in json.loads(path.read_text(encoding='utf-8'))['cells']: yield {**cell, 'source': ''.join(cell['source'])}
+
+
+def number(path):
+    "A notebook's number; None for index"
+    return int(m[0]) if (m := re.match(r'\d+', path.stem)) else None
+
+
+def modules():
+    "{module: (number of its notebook, syntax tree)}"
+    out = {}
+    for path in notebooks():
+        name = next((m[1] for c in cells(path) if (m := re.match(r'#\|\s*default_exp\s+(\w+)', c['source']))), None)
+        if name: out[name] = number(path), ast.parse((root/'mmr_nb'/f'{name}.py').read_text(encoding='utf-8'))
+    return out
+
+
+def imports(tree):
+    "(module, name) of what a module takes from others of the package"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            for alias in node.names: yield node.module, alias.name
+
+
+def public(tree):
+    "The names in __all__"
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__': return ast.literal_eval(node.value)
+    return []
+
+
+def allowed(name, n, other, m):
+    "Why module `name` of notebook n may not import module `other` of notebook m; None if it may"
+    if name == 'soundness': return None
+    if other == 'soundness': return 'nothing imports the soundness gate'
+    if name in apart and other in heavy: return 'the theory needs no data, training or solver'
+    if n >= 40 and m < 40: return 'the engine room imports only itself'
+    if (n >= 40 or m < 40) and m >= n: return 'a page imports pages of smaller numbers'
+    return None
+
+
+def wrong_imports():
+    "Imports of private names, and those against the order of the house"
+    known = modules()
+    for name, (n, tree) in known.items():
+        for other, what in sorted(set(imports(tree))):
+            if what.startswith('_') and not what.startswith('__'):
+                yield f'{name} imports the private name {other}.{what}'
+            if other in known and (why := allowed(name, n, other, known[other][0])): yield f'{name} imports {other}: {why}'
+
+
+def twice():
+    "Names that two modules export"
+    where = defaultdict(list)
+    for name, (_, tree) in modules().items():
+        taken = {what for _, what in imports(tree)}  # shown again on purpose, as networks does with lower
+        for p in set(public(tree)) - taken: where[p].append(name)
+    for p, names in where.items():
+        if len(names) > 1: yield f"{p} is exported by {' and '.join(names)}"
+
+
+def _draws(source):
+    "Does a cell draw when it runs (not only in a function that it defines)?"
+    try: tree = ast.parse(re.sub(r'^[%!].*$', '', source, flags=re.M))
+    except SyntaxError: return False
+    todo = [n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Lambda): continue
+        if isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == 'plt' and node.attr in ('subplots', 'figure', 'show'): return True
+        todo += ast.iter_child_nodes(node)
+    return False
+
+
+def missing_pictures():
+    "Cells that draw but have no stored picture"
+    for path in notebooks():
+        for cell in cells(path):
+            if cell['cell_type'] != 'code' or not _draws(cell['source']) or 'plt.close' in cell['source']: continue
+            kinds = {k for out in cell['outputs'] for k in out.get('data', {})}
+            if not any(k.startswith('image/') or k in ('text/html', 'text/markdown') for k in kinds):
+                yield f"{path.name}, cell {cell['id']}: draws, but holds no picture: {cell['source'].strip().splitlines()[0][:60]}"
+
+
+def dead_links():
+    "Relative links of a notebook's text to files that aren't there"
+    for path in notebooks():
+        for cell in cells(path):
+            if cell['cell_type'] != 'markdown': continue
+            for target in re.findall(r'\]\(([^)\s]+)\)', cell['source']):
+                if re.match(r'[a-z][a-z0-9+.-]*:|/|#|\{|%7B', target, re.I): continue
+                if not repo_path(target): yield f"{path.name}, cell {cell['id']}: links to {target}, which isn't there"
