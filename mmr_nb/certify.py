@@ -47,7 +47,7 @@ class Verdict:
     seconds:float = 0.        # all stages
     unstable:int|None = None  # ReLUs whose sign the bounds leave open
     solver:str = ''
-    witness:np.ndarray|None = None  # an adversarial input, float64; at a distance over eps where the status is certified
+    witness:np.ndarray|None = None  # an adversarial input, float64; farther than eps where certified
     spent:dict = field(default_factory=dict)  # seconds, for each stage that the point went through
     float32:bool|None = None  # does the witness fool the network in float32 as well? None: no witness
     def spend(self, stage, seconds):
@@ -164,7 +164,8 @@ def _bound(pb, y, verdicts):
         v.unstable = n
         if ok: v.certify(max(radius, v.lb))
 
-_batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound', _bound), ('attack', partial(_attack, rounds=20)))
+_batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound', _bound),
+            ('attack', partial(_attack, rounds=20)))
 
 # %% ../nbs/12_certify.ipynb #f600387c
 n_batch = 100  # points that the batched stages take at a time
@@ -241,7 +242,8 @@ def _searches(pb, y, todo, points, verdicts, workers):
     jobs = {k: (k, lean[k:k+1], y[k:k+1], left[k], todo) for k in points}
     backend = get_active_backend()[0]
     if workers == 1: yield from (search_point(*job) for job in jobs.values())
-    elif hasattr(backend, 'client'): yield from _on_dask(backend.client, jobs, todo, workers, max(left.values(), default=0.))
+    elif hasattr(backend, 'client'):
+        yield from _on_dask(backend.client, jobs, todo, workers, max(left.values(), default=0.))
     else: yield from _by_joblib(jobs, todo, workers, backend.supports_return_generator)
 
 def _lost(k, todo, e):
@@ -261,7 +263,8 @@ def _by_joblib(jobs, todo, workers, lazily):
                 jobs.pop(k)
                 yield k, answers
         except Exception as e:
-            if not alone: warnings.warn('certify: a worker process died; the points that are left are solved one at a time')
+            again = 'the points that are left are solved one at a time'
+            if not alone: warnings.warn(f'certify: a worker process died; {again}')
             elif jobs.pop(batch[0], None): yield _lost(batch[0], todo, e)
             alone = True
 
@@ -371,8 +374,8 @@ def _frame(verdicts, settings, **attrs):
     table['unstable'] = table.unstable.astype('Int64')
     table['float32'] = table.float32.astype('boolean')
     n, count = max(len(table), 1), table.status.value_counts()
-    errors = dict(robust_error_lb=int(count.get('falsified', 0))/n, robust_error_ub=1 - int(count.get('certified', 0))/n)
-    table.attrs = dict(settings=settings, **errors, **attrs)
+    wrong, right = (int(count.get(k, 0))/n for k in ('falsified', 'certified'))
+    table.attrs = dict(settings=settings, robust_error_lb=wrong, robust_error_ub=1 - right, **attrs)
     return table
 
 # %% ../nbs/12_certify.ipynb #be49c38a
@@ -383,14 +386,14 @@ def certify(
     y:Tensor,                # labels, [n]
     eps,                     # radius, a number >= 0, or one a point, [n]
     p:float=inf,             # norm: 1, 2 or inf, or its text
-    box=(0., 1.),            # (lowest, highest) value of an input: numbers, or tensors that broadcast to one; None: no box
+    box=(0., 1.),            # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     timeout:float=120.,      # seconds a point, all stages; inf: no limit
     workers:int|None=None,   # processes for the searches; None: one a CPU core; 1: none besides this
     out=None,                # folder for records, which later runs re-use; None: nothing is written
     stages:tuple=stages,     # those to run, of clean, region, attack, bound, branch, mip
     solver:str='cbc',        # of the MIP: 'cbc' or 'highs'
     progress:bool=True,      # show a progress bar
-)->pd.DataFrame:             # one row a point, in order: index, status, stage, lb, ub, seconds, unstable, solver, witness, spent, float32
+)->pd.DataFrame:             # one row a point, in order; its columns are the fields of `Verdict`
     "Decide each point: certified, falsified with a witness, or undecided (section 5)"
     plan = _plan(timeout, workers, stages, solver)
     pb, y = _problem(model, x, y, eps, p, box, plan)
@@ -398,7 +401,8 @@ def certify(
     records, asked = Records(out, identity, 'certify'), plan.asked
     verdicts, new = _reload(pb, y, names, records, asked)
     reused, settings = len(y) - len(new), dict(identity, **asked, n=len(y))
-    if reused and progress: tqdm.write(f'certify: {reused} of {len(y)} points re-used from {Path(out).name}, {len(new)} to do')
+    if reused and progress:
+        tqdm.write(f'certify: {reused} of {len(y)} points re-used from {Path(out).name}, {len(new)} to do')
     frame = lambda: _frame(verdicts, settings, reused=reused, damaged=list(records.damaged))
     with tqdm(total=len(y), initial=reused, disable=not progress, desc='certify', unit='point') as bar:
         try:
@@ -430,6 +434,7 @@ def _decide(pb, y, verdicts, new, plan, bar):
     for k in _search_all(pb, y, verdicts, hard, plan): yield done(k)
     for k in {*rest} - {*hard}: yield done(k)
 
+# %% ../nbs/12_certify.ipynb #e42b3288
 def _search_all(pb, y, verdicts, hard, plan):
     "Search the hard points; yields each when its answers are in. A solver that can't be loaded is mentioned once"
     told = set()
@@ -457,7 +462,8 @@ def _plan(timeout, workers, wanted, solver):
     "The plan, checked"
     unknown = {*wanted} - {*stages}
     if unknown or not wanted:
-        raise ValueError(f'certify: expected stages among {", ".join(stages)}, got {", ".join(sorted(unknown)) or "none"}')
+        got = ", ".join(sorted(unknown)) or "none"
+        raise ValueError(f'certify: expected stages among {", ".join(stages)}, got {got}')
     if solver not in ('cbc', 'highs'): raise ValueError(f"certify: expected solver 'cbc' or 'highs', got {solver!r}")
     timeout, order = read_timeout(timeout, 'certify'), [s for s in stages if s in wanted]
     if workers is None: return _Plan(timeout, joblib.effective_n_jobs(-1), order, solver)
@@ -501,10 +507,11 @@ def _identity(pb, y, eps, box):
 # %% ../nbs/12_certify.ipynb #8c0c3b8e
 def stage_table(
     results:pd.DataFrame, # what `certify` gave
-)->pd.DataFrame:          # a row a stage: points that entered; certified, falsified, left undecided there; seconds on all that entered
+)->pd.DataFrame:          # a row a stage: points that entered, how many were decided there, seconds on all of them
     "Points and seconds by stage"
     counts = results.groupby(['stage', 'status']).size().unstack(fill_value=0).reindex(columns=statuses, fill_value=0)
-    counts = counts.reindex([s for s in stages if s in counts.index or any(s in spent for spent in results.spent)], fill_value=0)
+    entered = lambda s: s in counts.index or any(s in spent for spent in results.spent)
+    counts = counts.reindex([s for s in stages if entered(s)], fill_value=0)
     counts.insert(0, 'points', [sum(s in spent for spent in results.spent) for s in counts.index])
     counts['seconds'] = [sum(spent.get(s, 0.) for spent in results.spent) for s in counts.index]
     counts.columns.name = counts.index.name = None

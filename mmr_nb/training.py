@@ -107,7 +107,8 @@ def _check_ramps(who, shares, warmup, none=False):
     "Shares of hidden units and the length of a ramp, or a ValueError"
     two = isinstance(shares, (tuple, list)) and len(shares) == 2
     if not (two and (all(0 < s <= 1 for s in shares) or none and not any(shares))):
-        raise ValueError(f'{who}: expected two shares of units in (0, 1]{" or two zeros" if none else ""}, got {shares}')
+        zeros = ' or two zeros' if none else ''
+        raise ValueError(f'{who}: expected two shares of units in (0, 1]{zeros}, got {shares}')
     if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
         raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
 
@@ -167,7 +168,8 @@ class Universal:
         "Mean cross-entropy plus the ramp times the two weighted terms"
         ramp, n_rb = linear_ramp(t, .1, 1., self.warmup), _count(t, self.n_rb, _n_hidden(model, x))
         ce = F.cross_entropy(model(x.clone()), y)
-        mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf, n_rb)
+        numbers = self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf
+        mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], *numbers, n_rb)
         return ce + ramp*mmr, dict(ce=ce, mmr=mmr, lmbd=ramp, n_rb=n_rb)
 
 # %% ../nbs/13_training.ipynb #b85ad206
@@ -186,7 +188,8 @@ class KW:
     def name(self): return 'kw'
     def __post_init__(self):
         _check_positive(self, 'eps', 'lr'); _check_norm(self)
-        if self.hidden not in (None, 'interval'): raise ValueError(f"KW: expected hidden None or 'interval', got {self.hidden!r}")
+        if self.hidden not in (None, 'interval'):
+            raise ValueError(f"KW: expected hidden None or 'interval', got {self.hidden!r}")
         _check_ramps('KW', (1, 1), self.warmup)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of the worst-case logits at the radius of time t"
@@ -212,7 +215,8 @@ def stuck(
     return (f'the robust loss has been that of constant logits, {constant:.3f}, for two epochs (now at radius '
             f'{last.eps.iloc[-1]:g}, training error {last.train_error.iloc[-1]:.0%}), which seldom passes. '
             'What may help: a radius that grows more slowly (warmup=.9, more epochs), a network trained at a smaller '
-            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
+            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds "
+            "(hidden=None, method='crown')")
 
 # %% ../nbs/13_training.ipynb #ac567f93
 @dataclass(frozen=True)
@@ -228,7 +232,8 @@ class Adversarial:
     def lr(self): return self.scheme.lr
     def __post_init__(self):
         _check_positive(self, 'eps'); _check_norm(self)
-        if not (isinstance(self.steps, int) and self.steps >= 1): raise ValueError(f'Adversarial: expected steps, a whole number >= 1, got {self.steps!r}')
+        if not (isinstance(self.steps, int) and self.steps >= 1):
+            raise ValueError(f'Adversarial: expected steps, a whole number >= 1, got {self.steps!r}')
     def loss(self, model, x, y, t, generator=None):
         "The wrapped scheme's loss on half clean, half attacked images"
         n = len(x)//2
@@ -250,7 +255,8 @@ def _paper_values(
     "lambda, gammas and learning rate in the paper's row for this network, or {} if it has none"
     rows = _hyperparameters()
     row = rows[(rows.dataset == data) & (rows.network == network) & (rows.p == p) & (rows.scheme == scheme)]
-    if scheme in ('plain', 'at'): return dict(lr=1e-4) if (scheme, network, p) == ('plain', 'fc1', 2) and data in ('mnist', 'fmnist') else {}
+    slower = (scheme, network, p) == ('plain', 'fc1', 2) and data in ('mnist', 'fmnist')
+    if scheme in ('plain', 'at'): return dict(lr=1e-4) if slower else {}
     if not len(row): return {}
     r = row.iloc[0]
     lr = dict(lr=float(r.note.split()[1].strip(';'))) if r.note.startswith('lr') else {}
@@ -259,7 +265,8 @@ def _paper_values(
 def _universal_values(data):
     "MMR-Universal's settings for a data set (results/paper/mmr_universal.csv)"
     table = _read_table('mmr_universal.csv').set_index('dataset')
-    return {**{k: _number(table.loc[data, k]) for k in ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')}, 'lr': 5e-4 if data in ('mnist', 'fmnist') else 1e-3}
+    values = {k: _number(table.loc[data, k]) for k in ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')}
+    return dict(values, lr=5e-4 if data in ('mnist', 'fmnist') else 1e-3)
 
 # %% ../nbs/13_training.ipynb #4de9e39d
 paper_schemes = ('plain', 'at', 'kw', 'mmr', 'mmr+at', 'mmr-dD', 'mmr-universal')
@@ -268,10 +275,12 @@ def _paper_start(
     scheme, data, network, p):
     "(kind of scheme, its hyperparameters, those it must have) as the paper has them; `data` as in its tables"
     if scheme == 'mmr-universal': return Universal, _universal_values(data), ()
-    if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden='interval' if network == 'cnn' else None), ('eps',)
+    hidden = 'interval' if network == 'cnn' else None
+    if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden=hidden), ('eps',)
     if scheme in ('plain', 'at'): return Plain, _paper_values(scheme, data, network, p), ()
     values = _paper_values('mmr' if scheme == 'mmr-dD' else scheme, data, network, p)
-    return MMR, {**values, 'p': p, **(dict(n_rb=(0., 0.)) if scheme == 'mmr-dD' else {})}, ('lmbd', 'gamma_rb', 'gamma_db')
+    alone = dict(n_rb=(0., 0.)) if scheme == 'mmr-dD' else {}
+    return MMR, {**values, 'p': p, **alone}, ('lmbd', 'gamma_rb', 'gamma_db')
 
 # %% ../nbs/13_training.ipynb #349fb238
 def paper_scheme(
@@ -282,18 +291,25 @@ def paper_scheme(
     **changes,         # any hyperparameter to set otherwise, as lmbd=1.5
 ):                     # Plain, MMR, Universal, KW or Adversarial
     "A scheme with the paper's final hyperparameters (B.1; results/paper/hyperparameters.csv, mmr_universal.csv)"
-    if scheme not in paper_schemes: raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
-    if data not in paper_eps: raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, got {data!r}')
+    if scheme not in paper_schemes:
+        raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
+    if data not in paper_eps:
+        raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, got {data!r}')
     p = read_norm(p, 'paper_scheme')
     source = {'mnist5k': 'mnist', 'digits': 'mnist'}.get(data, data)
-    at = dict(eps=paper_eps[data].get(p), p=p, steps=40 if source in ('mnist', 'fmnist') else 7) if 'at' in scheme.split('+') else {}
+    steps = 40 if source in ('mnist', 'fmnist') else 7
+    at = dict(eps=paper_eps[data].get(p), p=p, steps=steps) if 'at' in scheme.split('+') else {}
     at.update({k: changes.pop(k) for k in at if k in changes})
     kind, values, needed = _paper_start(scheme, source, network, p)
     values.update(changes)
     unknown = {*values} - {*kind.__dataclass_fields__}
-    if unknown: raise ValueError(f'paper_scheme: {scheme} has no hyperparameter {", ".join(sorted(unknown))}; it has {", ".join([*kind.__dataclass_fields__, *at])}')
+    if unknown:
+        known = ", ".join([*kind.__dataclass_fields__, *at])
+        raise ValueError(f'paper_scheme: {scheme} has no hyperparameter {", ".join(sorted(unknown))}; it has {known}')
     missing = sorted(k for k in needed if values.get(k) is None)
-    if missing: raise ValueError(f"paper_scheme: the paper has no values for {scheme} on {data}, {network}, p = {p:g}: give {', '.join(missing)}")
+    if missing:
+        where = f'{scheme} on {data}, {network}, p = {p:g}'
+        raise ValueError(f"paper_scheme: the paper has no values for {where}: give {', '.join(missing)}")
     return Adversarial(kind(**values), **at) if at else kind(**values)
 
 # %% ../nbs/13_training.ipynb #f573745e
@@ -324,7 +340,8 @@ def shift_and_mirror(
     rows, cols = dy + torch.arange(h), dx + torch.arange(w)
     if mirror: cols = torch.where(torch.rand(b, 1, generator=generator) < .5, cols.flip(1), cols)
     image, channel = torch.arange(b)[:, None, None, None], torch.arange(c)[:, None, None]
-    return F.pad(x, (shift,)*4)[image.to(x.device), channel.to(x.device), rows[:, None, :, None].to(x.device), cols[:, None, None, :].to(x.device)]
+    index = image, channel, rows[:, None, :, None], cols[:, None, None, :]
+    return F.pad(x, (shift,)*4)[tuple(i.to(x.device) for i in index)]
 
 # %% ../nbs/13_training.ipynb #1bcb244d
 @torch.no_grad()
@@ -342,7 +359,8 @@ def error_rate(
 
 def _final_objective(scheme, model, x, y, generator, batch_size=500):
     "The scheme's objective with the end-of-run settings, averaged over images, without gradients for the parameters"
-    total = sum(scheme.loss(model, xb, yb, 1., generator)[0].item()*len(xb) for xb, yb in zip(x.split(batch_size), y.split(batch_size)))
+    batches = zip(x.split(batch_size), y.split(batch_size))
+    total = sum(scheme.loss(model, xb, yb, 1., generator)[0].item()*len(xb) for xb, yb in batches)
     return total/len(x)
 
 # %% ../nbs/13_training.ipynb #50b76d25
@@ -387,7 +405,8 @@ def _explain(e, log, work):
     x, y = (t[batch.to(t.device)].cpu().contiguous() for t in (work.x, work.y))
     write_file(log.out/'bad_batch.safetensors', save({'x': x, 'y': y, 'index': batch}))
     last = f'the last good checkpoint is checkpoint.safetensors, after epoch {len(log.rows)}'
-    return TrainingStopped(f'{message}; {last if log.rows else "there is no checkpoint yet"}; the batch is in bad_batch.safetensors')
+    good = last if log.rows else 'there is no checkpoint yet'
+    return TrainingStopped(f'{message}; {good}; the batch is in bad_batch.safetensors')
 
 # %% ../nbs/13_training.ipynb #fcfe67c3
 _options = dict(schedule='drop', ema=0., augment=0, mirror=True, autocast=False, processes=1, init=None, spread=0.)
@@ -439,7 +458,8 @@ def _team(device):
     "(number of this process, how many there are, its device); more than one under `accelerate launch`"
     try: torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise ValueError(f'train: expected a device that this machine has, such as cpu or cuda, got {device!r}') from None
+        wanted = 'a device that this machine has, such as cpu or cuda'
+        raise ValueError(f'train: expected {wanted}, got {device!r}') from None
     if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0, 1, torch.device(device)
     try: from accelerate import PartialState
     except ImportError:
@@ -449,6 +469,7 @@ def _team(device):
     number = state.device.index if state.device.type != 'cpu' else None
     return state.process_index, state.num_processes, torch.device(state.device.type, number)
 
+# %% ../nbs/13_training.ipynb #c5ad8dfc
 def _share(batch, rank, processes):
     "This process's part of a batch, and its weight in the sum over processes"
     if len(batch) < processes: return batch, 1/processes
@@ -461,7 +482,8 @@ def _add_up(model, numbers, share):
     grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters()]
     values = torch.tensor([*numbers.values()], dtype=grads[0].dtype, device=grads[0].device)
     total = reduce(share*torch.cat([values, *(g.flatten() for g in grads)]), 'sum')
-    for w, g in zip(model.parameters(), total[len(values):].split([g.numel() for g in grads])): w.grad = g.view_as(w).clone()
+    parts = total[len(values):].split([g.numel() for g in grads])
+    for w, g in zip(model.parameters(), parts): w.grad = g.view_as(w).clone()
     return dict(zip(numbers, total[:len(values)].tolist()))
 
 def _same_start(model):
@@ -519,8 +541,8 @@ def _epoch(run, work, epoch, bar):
     return {**{k: v/n for k, v in sums.items()}, **last, 'lr': run.opt.param_groups[0]['lr']}
 
 # %% ../nbs/13_training.ipynb #c10800c9
-_columns = ['epoch', 'loss', 'ce', 'mmr', 'robust_ce', 'train_error', 'val_error', 'val_loss', 'lr', 'lmbd', 'n_rb', 'eps',
-            'seconds']
+_columns = ['epoch', 'loss', 'ce', 'mmr', 'robust_ce', 'train_error', 'val_error', 'val_loss',
+            'lr', 'lmbd', 'n_rb', 'eps', 'seconds']
 
 def _history(rows, settings):
     "The history as a table; settings and the best epoch in its attrs"
@@ -532,6 +554,7 @@ def _history(rows, settings):
     table.attrs = dict(settings=settings, best_epoch=best)
     return table
 
+# %% ../nbs/13_training.ipynb #0beb75ef
 def validation_split(
     data:ImageData, # its training images are split
     val:float,      # share held back, of every class
@@ -578,6 +601,7 @@ def _begin(run, settings, out, resume):
         log.rows, log.best = meta['rows'], _restore(run, tensors)
     return log
 
+# %% ../nbs/13_training.ipynb #676cf5b2
 def _device_words(device):
     "The device in words, for the card"
     if device.type == 'cuda': return torch.cuda.get_device_name(device)
@@ -615,7 +639,7 @@ def _advise(run, work, log):
 
 # %% ../nbs/13_training.ipynb #da693048
 def train(
-    model:nn.Module,        # network that `lower` takes; trained in place, ends with the last epoch's weights, in eval mode
+    model:nn.Module,        # that `lower` takes; trained in place, ends with the last epoch's weights, in eval mode
     data:ImageData,         # only its training images are used
     scheme,                 # Plain, MMR, Universal, KW, Adversarial, or any dataclass with `name`, `lr` and `loss`
     epochs:int,             # passes over the training images
@@ -632,7 +656,7 @@ def train(
     augment:int=0,          # largest shift of random crops, in pixels, mirroring included; 0: neither
     mirror:bool=True,       # False: shifts without mirroring
     autocast:bool=False,    # bfloat16 for the plain forward pass
-    start:dict|None=None,   # where the first weights come from, as dict(init='FILE', spread=.2): for the cards, and compared before a run is resumed
+    start:dict|None=None,   # where the first weights come from, as dict(init='FILE', spread=.2): a setting, on the cards
     about:dict|None=None,   # more for the cards, as the command
 )->pd.DataFrame:            # one row an epoch; .attrs: settings, best_epoch
     "Train with the paper's loop: Adam and the schedules of B.1"
@@ -646,7 +670,8 @@ def train(
     log = _begin(run, settings, out, resume)
     if processes > 1: _same_start(model)
     steps, quiet = math.ceil(len(work.x)/batch_size), not progress or rank > 0
-    with tqdm(total=epochs*steps, initial=len(log.rows)*steps, disable=quiet, desc=f'train {scheme.name}', unit='batch') as bar:
+    shown = dict(total=epochs*steps, initial=len(log.rows)*steps, desc=f'train {scheme.name}', unit='batch')
+    with tqdm(disable=quiet, **shown) as bar:
         while len(log.rows) < epochs:
             row = _next_epoch(run, work, log, bar)
             if callback and rank == 0: callback(row)
@@ -665,7 +690,8 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
         kinds = 'a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`'
         raise ValueError(f'train: expected {kinds}, got {scheme!r}')
     for name, v in dict(epochs=epochs, batch_size=batch_size).items():
-        if not (isinstance(v, int) and v >= 1): raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
+        if isinstance(v, int) and v >= 1: continue
+        raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
     net = lower(check_copy(model, data.input_shape, 'train') if to_file else model, data.input_shape, training=True)
     if net.n_classes != data.n_classes:
@@ -677,7 +703,8 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
 def _checked_options(options):
     "The options, or an error that says what was expected"
     schedule, ema, augment = (options[k] for k in ('schedule', 'ema', 'augment'))
-    if schedule not in schedules: raise ValueError(f'train: expected a schedule among {", ".join(schedules)}, got {schedule!r}')
+    if schedule not in schedules:
+        raise ValueError(f'train: expected a schedule among {", ".join(schedules)}, got {schedule!r}')
     if not 0 <= ema < 1: raise ValueError(f'train: expected ema, a decay, in [0, 1), got {ema}')
     if not (isinstance(augment, int) and augment >= 0):
         raise ValueError(f'train: expected augment, pixels, to be a whole number >= 0, got {augment!r}')
