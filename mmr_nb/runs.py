@@ -78,7 +78,7 @@ class Records:
         self.folder, self.who, self.damaged = None, who, []
         if out is None: return
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = make_folder(Path(out)/f'records-{key}', who)
+        self.folder = make_folder(make_folder(out, who)/f'records-{key}', who)
         try: write_file(self.folder/'settings.json', json.dumps(identity, indent=1))
         except OSError as e:
             raise ValueError(f'{who}: cannot write to the folder {Path(out).name}: {e.strerror}') from None
