@@ -10,7 +10,8 @@ Seconds are CPU seconds of this process.
 import argparse, importlib.metadata, json, os, platform, sys, time
 from pathlib import Path
 import torch
-from mmr_nb.attacks import check_witness, falsify, into_ball, library_attack, linear_region_attack, pgd
+from mmr_nb.attacks import check_witness, falsify, library_attack, linear_region_attack, pgd
+from mmr_nb.ball import read_ball
 from mmr_nb.data import have, load_data
 from mmr_nb.networks import load_weights
 
@@ -28,7 +29,7 @@ def timed(f):
     return f(), round(time.process_time() - start, 2)
 
 
-def checked(net, x, y, candidates, eps, p): return check_witness(net, x, y, into_ball(candidates, x, eps, p), eps, p)
+def checked(net, x, y, candidates, eps, p): return check_witness(net, x, y, read_ball(x, eps, p).pull_inside(candidates), eps, p)
 
 
 def attacks(net, eps, p, restarts):

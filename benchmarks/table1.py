@@ -12,7 +12,8 @@ import argparse, json, os, platform, re, shlex, sys, time
 from math import inf
 from pathlib import Path
 import pandas as pd, torch
-from mmr_nb.attacks import check_witness, falsify, into_ball, pgd
+from mmr_nb.attacks import check_witness, falsify, pgd
+from mmr_nb.ball import read_ball
 from mmr_nb.bounds import intermediate_bounds, margin_bounds
 from mmr_nb.certificate import region_certificate
 from mmr_nb.certify import certify, network_digest, stage_table
@@ -71,7 +72,7 @@ def history(run):
 
 def by_pgd(net, x, y, eps):
     "Which points PGD-40 as in the paper breaks, misclassified ones included"
-    return torch.cat(batched(lambda a, b: check_witness(net, a, b, a, eps) | check_witness(net, a, b, into_ball(pgd(net, a, b, eps), a, eps), eps), x, y, 250))
+    return torch.cat(batched(lambda a, b: check_witness(net, a, b, a, eps) | check_witness(net, a, b, read_ball(a, eps).pull_inside(pgd(net, a, b, eps)), eps), x, y, 250))
 
 
 def by_stronger(net, x, y, eps, rounds, args):

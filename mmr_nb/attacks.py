@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_clear', 'tol_nudge', 'tol_beyond', 'tol_past',
-           'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'project', 'into_ball', 'pgd',
-           'trace_rays', 'ray_search', 'box_of', 'clear_margin', 'push_past', 'linear_region_attack', 'library_attack',
-           'downhill', 'settle_witness', 'Falsified', 'falsify']
+           'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'pgd', 'trace_rays', 'ray_search',
+           'clear_margin', 'push_past', 'linear_region_attack', 'library_attack', 'downhill', 'settle_witness',
+           'Falsified', 'falsify']
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
@@ -103,15 +103,6 @@ def steepest(
         g = torch.where(torch.where(g > 0, z < box[1], z > box[0]), g, 0)
     flat = g.flatten(1)
     return (flat.sign()*F.one_hot(flat.abs().argmax(1), flat.shape[1])).view_as(g)
-
-# %% ../nbs/07_attacks.ipynb #b8605e57
-def project(z, x, eps, p=inf, box=(0, 1)): # see `Ball.project`
-    "Back into the ball around x and the box"
-    return read_ball(x, eps, p, box, 'project').project(z)
-
-def into_ball(z, x, eps, p=inf, box=(0, 1)): # see `Ball.pull_inside`
-    "Candidates moved inside ball and box, as little as rounding asks for"
-    return read_ball(x, eps, p, box, 'into_ball').pull_inside(z)
 
 # %% ../nbs/07_attacks.ipynb #7180fd48
 @dataclass(frozen=True)
@@ -275,16 +266,7 @@ def _rival_plane(net, a, y, s):
 def _onto(V, t, x, ball):
     "Steps from x onto the hyperplanes <V, delta> = t; NaN where one misses the box"
     if not ball.boxed: return projection(V, t, ball.p)
-    box = tuple(t.flatten(1) if isinstance(t, Tensor) else t for t in box_of(ball))
-    return box_distances(V, t, x, ball.p, box)[1]
-
-# %% ../nbs/07_attacks.ipynb #21a01f42
-def box_of(
-    ball:Ball, # of any batch
-)->tuple:      # (lowest, highest): numbers where all inputs share them, else tensors; None: no box
-    "The box of a ball as other functions take it"
-    if not ball.boxed or not len(ball): return None
-    return tuple(t.flatten()[0].item() if (t == t.flatten()[0]).all() else t for t in (ball.lo, ball.hi))
+    return box_distances(V, t, x, ball.p, (ball.lo.flatten(1), ball.hi.flatten(1)))[1]
 
 def _reach(ball):
     "The radius, or where there is none the size of the box, [b]"
@@ -511,8 +493,8 @@ def library_attack(
 )->Tensor:        # candidates, [b, *input_shape], float64; x itself where none: to be checked
     "Stronger gradient attacks from torchattacks (the optional extra `attacks`), in l_1 from adv-lib"
     ball = read_ball(x, eps, p, box, 'library_attack')
+    if not len(x): return ball.x
     lo, scale = _one_ball(ball, method)
-    if not len(x): return x.double()
     f = _copied(model)
     with _evaluating(f) as logits_of, torch.inference_mode(False), torch.enable_grad(), \
          torch.random.fork_rng([x.device] if x.is_cuda else []):
@@ -532,9 +514,10 @@ def _one_ball(ball, method):
     if method not in ('apgd', 'fab', 'cw'): raise ValueError(f"{who} method 'apgd', 'fab' or 'cw', got {method!r}")
     if method == 'cw' and ball.p != 2: raise ValueError(f'{who} p = 2 for cw, got {ball.p}')
     if len(ball) and (ball.eps != ball.eps[0]).any(): raise ValueError(f'{who} one radius eps for all points, got {ball.eps.tolist()}')
-    lo, hi = box_of(ball) or (0., inf)
-    if isinstance(lo, Tensor) or isinstance(hi, Tensor) or hi - lo == inf:
-        raise ValueError(f'{who} a box (lo, hi), the same for all inputs, got {"none" if not ball.boxed else "others"}')
+    if not ball.boxed: raise ValueError(f'{who} a box (lo, hi), got none')
+    lo, hi = ball.lo.min().item(), ball.hi.max().item()
+    if (ball.lo > lo).any() or (ball.hi < hi).any() or hi - lo == inf:
+        raise ValueError(f'{who} a box (lo, hi), the same for all inputs, got one that differs')
     return lo, hi - lo
 
 # %% ../nbs/07_attacks.ipynb #f5259d88
@@ -636,30 +619,29 @@ class _Effort:
 def _stages(model, net, fast, ball, y, effort):
     "The attacks in their order: functions from numbers of points to candidates; PGD leaves its ends to the next"
     ends, near = ball.x.clone(), ball.clip(ball.x.to(fast.dtype))
-    def asked(i): return ball.eps[i], ball.p
-    def box(i): return box_of(ball[i])
+    def asked(i): return dict(eps=ball.eps[i], p=ball.p, box=(ball.lo[i], ball.hi[i]))
     def by_pgd(i):
-        ends[i] = pgd(fast, near[i], y[i], *asked(i), effort.steps, effort.restarts, box(i),
-                      effort.generator, 'margin', stop=True).double()
+        ends[i] = pgd(fast, near[i], y[i], **asked(i), steps=effort.steps, restarts=effort.restarts,
+                      generator=effort.generator, loss='margin', stop=True).double()
         return ends[i]
     def by_regions(i):
         starts = torch.stack([ball.x[i], ends[i], ball[i].sample(effort.generator)])
-        eps, p = asked(i)
-        return linear_region_attack(net, ball.x[i], y[i], p, eps, box(i), starts, rounds=effort.rounds,
+        return linear_region_attack(net, ball.x[i], y[i], **asked(i), starts=starts, rounds=effort.rounds,
                                     timeout=effort.timeout, minimal=False)[1]
+    def by_library(i): return library_attack(model, ball.x[i], y[i], **asked(i), method=effort.library)
     stages = dict(clean=lambda i: ball.x[i], pgd=by_pgd)
     if effort.rounds: stages['regions'] = by_regions
-    if effort.library: stages['library'] = lambda i: library_attack(model, ball.x[i], y[i], *asked(i), effort.library, box(i))
+    if effort.library: stages['library'] = by_library
     return stages
 
 # %% ../nbs/07_attacks.ipynb #23332a8d
 def _accept(net, judge, ball, y, result, i, w, stage):
     "Write down those candidates w of the points numbered i that are witnesses"
-    ball, y, p = ball[i], y[i], ball.p
+    ball, y = ball[i], y[i]
     w = ball.pull_inside(w)
     ok = witness_margins(net, ball, y, w) <= 0
     i, w, ball = i[ok], w[ok], ball[ok]
-    settled, holds = settle_witness(net, ball.x, y[ok], w, ball.eps, p, box_of(ball), judge)
+    settled, holds = settle_witness(net, ball.x, y[ok], w, ball.eps, ball.p, (ball.lo, ball.hi), judge)
     result.witness[i] = torch.where(like(holds, w), settled, w)
     result.found[i], result.float32[i] = True, holds
     for j in i.tolist(): result.stage[j] = stage
