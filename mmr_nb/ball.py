@@ -101,6 +101,7 @@ def read_eps(
         raise ValueError(f'{who}: expected a finite radius eps >= 0, got {radii.tolist()}')
     return radii.expand(len(x))
 
+# %% ../nbs/40_ball.ipynb #a6829684
 def read_box(
     box,                # (lowest, highest) value of an input: numbers, or tensors that broadcast to an input; None: no box
     x:Tensor,           # inputs, [b, *input_shape]
@@ -241,6 +242,7 @@ def pull_inside(self:Ball,
         out = torch.where(like(near, w), w, out)
     return out
 
+# %% ../nbs/40_ball.ipynb #0fb9a51e
 @patch
 def sample(self:Ball,
     generator:torch.Generator, # source of randomness
@@ -352,6 +354,7 @@ def _exact_products(device):
     finally:
         for put, before, _ in changed: put(before)
 
+# %% ../nbs/40_ball.ipynb #7884f2f6
 @contextmanager
 def default_dtype(
     dtype:torch.dtype, # of new tensors

@@ -127,6 +127,7 @@ def union_radius(
     return torch.where(eps_1 <= eps_inf, eps_inf,
                        torch.where(eps_1 >= d*eps_inf, eps_1/d**(1/dual(p)), between))
 
+# %% ../nbs/04_certificate.ipynb #f10e128b
 @exact_arithmetic
 @torch.no_grad()
 def universal_certificate(

@@ -271,6 +271,7 @@ def _cifar10_npz(file):
                       'so beside every number')
     return a
 
+# %% ../nbs/00_data.ipynb #24eee2f9
 def cifar10(
     root=None,          # folder to look in, see `data_folders`
     download:bool=True, # if it is not there

@@ -333,6 +333,7 @@ def _named_tensors(module):
 
 _hook_lists = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
+# %% ../nbs/41_lowering.ipynb #81587450
 def _refuse_hooks(module):
     "A hook may change what a module computes without a trace"
     for name, m in module.named_modules():
@@ -406,6 +407,7 @@ def _record(module, shape):
 
 def _output(out): return f'{len(out)} outputs' if isinstance(out, (tuple, list)) else type(out).__name__
 
+# %% ../nbs/41_lowering.ipynb #766d801a
 def _why(module, shape, e):
     "In words why a forward pass could not be recorded"
     text = f'{type(e).__name__}: {e}'.split('\n')[0][:300]
@@ -466,6 +468,7 @@ def _then(e, op, name=''):
 
 def _joined(*names): return ', '.join(n for n in names if n)
 
+# %% ../nbs/41_lowering.ipynb #aa57871e
 def _shaped(e, shape):
     return replace(e, shape=tuple(shape), bias=None if e.bias is None else e.bias.reshape(shape))
 
@@ -651,6 +654,7 @@ def _lifted(e, W, *settings):
     return _shaped(e, (e.shape[0], 1, e.shape[1])), W[:, :, None], [(fill, *s)
         for fill, s in zip((1, 0, 1), settings)]
 
+# %% ../nbs/41_lowering.ipynb #21f9b514
 def _conv(L, a):
     p = a.padding
     if isinstance(p, str):
@@ -754,6 +758,7 @@ def _reduce(L, a, mean):
     return e if getattr(a, 'keepdim', False) else _shaped(e,
                                                           [s for d, s in enumerate(out, 1) if d not in dims])
 
+# %% ../nbs/41_lowering.ipynb #147a0248
 def _avg_pool(L, a):
     e = a.self
     flat = len(e.shape) == 2
@@ -849,6 +854,7 @@ def _taps(L, e, k, s, p, d, out):
                 index = (torch.arange(C)[:, None, None]*H + r[:, None])*W + c
                 yield _then(e, Select(index.flatten(), e.shape, out))
 
+# %% ../nbs/41_lowering.ipynb #8c834a2c
 def _max_pool(L, a):
     e = a.self
     flat = len(e.shape) == 2
@@ -941,6 +947,7 @@ def _carry(source, chains):
     alone = all(_same(ops, c) for c in chains) and math.prod(shape) <= source.size
     return _Item(source, ops, tuple(shape)) if alone else _Item(source, (), source.shape)
 
+# %% ../nbs/41_lowering.ipynb #d528ad08
 def _layout(out, level, layers):
     "For each level the items that its layer consists of, and the terms that each item reads"
     top = max(level.values(), default=0)
@@ -977,6 +984,7 @@ def _as_conv(ops, shape):
                        for g in range(op.groups)])
     return W, op.stride, op.padding
 
+# %% ../nbs/41_lowering.ipynb #a9c49a80
 def _one_conv(blocks, ins, outs):
     "All blocks as one convolution over channels side by side, or None"
     if any(len(i.shape) != 3 or i.shape[1:] != ins[0].shape[1:] for i in ins) or any(len(o) != 3
@@ -1055,6 +1063,7 @@ def _affine(exprs, ins, in_shape, dtype, device):
         bias = (torch.cat([b.flatten() for b in biases]) if len(outs) > 1 else biases[0]).reshape(shape)
     return Affine(name, ops, bias.reshape(shape), in_shape, shape)
 
+# %% ../nbs/41_lowering.ipynb #1831d929
 def _assemble(out, input_shape, dtype, device):
     "The chain of steps that computes an expression"
     out = _inlined(out)
@@ -1132,6 +1141,7 @@ def _call(L, node, env):
                  not any(map(_contains_tensor, rest)))
     return out if node.target._schema.returns[0].type.kind() == 'ListType' else out[0]
 
+# %% ../nbs/41_lowering.ipynb #4b5fbbe9
 def _in_place(L, node, a, env, name):
     "An operation that overwrites its first argument: whoever reads that later reads the result"
     if name[-1] != '_' or name[:-1] not in _readers or not isinstance(node.args[0], torch.fx.Node):
@@ -1171,6 +1181,7 @@ def _place(module, shape, name):
     if lines: where.append(lines[-1].replace('File ', '', 1))
     return f' ({", ".join(where)})' if where else ''
 
+# %% ../nbs/41_lowering.ipynb #c4ea0df4
 def _read(module, recording, shape, tensors, dtype, training):
     "The recording as an expression of the logits"
     L, env = _Reader(recording, tensors, dtype, training), {}
@@ -1286,6 +1297,7 @@ def _some_points(x, net):
     random = torch.cat([near, .5 + 3*far])
     return torch.cat([x.detach()[::max(1, -(-len(x)//n))].double(), random.to(x.device)])
 
+# %% ../nbs/41_lowering.ipynb #e14a8025
 @exact_arithmetic
 @torch.no_grad()
 def check_outputs(
@@ -1318,6 +1330,7 @@ def check_outputs(
                      f'{own[i, s].item()!r} when it is run, '
                      f'{ours[i, s].item()!r} as recorded. Was a class changed, or does it depend on more than its input?')
 
+# %% ../nbs/41_lowering.ipynb #45b18c1e
 def _largest(t): return t.where(t.isfinite(), 0).abs().amax(1, keepdim=True)
 
 def _differ(own, ours, tol):

@@ -110,6 +110,7 @@ def _residual(m, x): return m.last(F.relu(m.norm(m.conv2(F.relu(m.conv1(x)))) + 
 def _clamped(m, x): return m.last(torch.cat([m.act(m.first(x)), x.clamp(-.5, .5), (x - 1).abs()], 1))
 def _shared(m, x): return m.last(m.act(x + m.layer(m.act(m.layer(x)))))
 
+# %% ../nbs/01_networks.ipynb #8b700c68
 def random_network(
     kind:str,     # one of `network_kinds`
     seed:int=0,   # of the weights
@@ -182,6 +183,7 @@ def _check_flatten(m, where):
     if (m.start_dim, m.end_dim) != (1, -1):
         raise ValueError(f'{where}: expected start_dim=1, end_dim=-1, got {(m.start_dim, m.end_dim)}')
 
+# %% ../nbs/01_networks.ipynb #3d242180
 def describe(
     model:nn.Sequential,  # network of supported layers
 )->list:                  # one [type, arguments] a layer, ready for JSON; nested Sequentials are lists in it
@@ -214,6 +216,7 @@ def _arguments(m):
     elif getattr(m, 'bias', True) is None: args['bias'] = False
     return args
 
+# %% ../nbs/01_networks.ipynb #1dfd8855
 def build(
     layers:list,      # what `describe` gave
 )->nn.Sequential:     # network of that architecture, weights as PyTorch draws them, eval mode
@@ -234,6 +237,7 @@ def _write(path, data):
     try: tmp.write_bytes(data); os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
+# %% ../nbs/01_networks.ipynb #961257e4
 def copy_network(
     model:nn.Sequential,    # network of supported layers
     weights:dict|None=None, # a state dict of it; None: its present one
@@ -259,6 +263,7 @@ def check_copy(
 def _device(model):
     return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
 
+# %% ../nbs/01_networks.ipynb #b3dbf776
 def save_weights(
     model:nn.Sequential,  # network of supported layers
     path,                 # file ending in .safetensors; its card goes beside it, ending in .json
@@ -305,6 +310,7 @@ def load_weights(
 _own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
              'whose card tells the layers')
 
+# %% ../nbs/01_networks.ipynb #d7efadf1
 def _read_card(path, digest):
     "The card beside a file, if it is there; it must be this file's"
     file = path.with_suffix('.json')

@@ -98,6 +98,7 @@ def region_polygons(
     return PlaneRegions((l, r, b, t), polygons, [join(*on) for on in zip(*(m.pattern for m in maps))],
                         join(*(m.V[-1] for m in maps)), join(*(m.a[-1] for m in maps)))
 
+# %% ../nbs/06_plots.ipynb #925f6c11
 @torch.no_grad()
 def _maps(net, polygons, memory=2**27):
     "Yields polygons, a chunk at a time, with the affine maps at their centres"
@@ -187,6 +188,7 @@ def decision_areas(
     return DecisionAreas(list(areas), np.array(classes), np.array(region),
                          np.array(boundary).reshape(-1, 2, 2))
 
+# %% ../nbs/06_plots.ipynb #7a0f914b
 def _where_wins(polygon, maps, c, tol):
     "The part of a polygon where class c wins, None if there is none, and the lines f_c = f_s; at ties the lower class wins"
     gaps = maps[c] - maps
@@ -236,6 +238,7 @@ def plot_regions(
     ax.set(xlim=(l, r), ylim=(b, t), aspect='equal')
     return ax
 
+# %% ../nbs/06_plots.ipynb #6f3df5d7
 def plot_balls(
     ax,                # matplotlib axes with regions
     centres,           # plane coordinates, [n, 2]
@@ -324,6 +327,7 @@ def _show(ax, image):
     if len(image) == 1: ax.imshow(image[0].cpu(), cmap='bwr', vmin=-1, vmax=1)
     else: ax.imshow(image.permute(1, 2, 0).cpu())
 
+# %% ../nbs/06_plots.ipynb #fb683ac6
 def plot_input_gradients(
     models:dict,  # name -> network
     x:Tensor,     # images, [b, c, h, w], c = 1 or 3

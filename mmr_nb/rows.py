@@ -115,6 +115,7 @@ def patches(self:Rows,
         if gate is not None: r = _gated(r, gate, self.off(l, m), b if m else torch.zeros_like(b), at)
     return r
 
+# %% ../nbs/43_rows.ipynb #c1746a20
 @patch
 def pull(self:Rows,
     l:int,     # layer whose input the weights stand on
@@ -129,6 +130,7 @@ def pull(self:Rows,
         h = self.steps[m].transpose(_gated(h.reshape(-1, *self.steps[m].out_shape), slopes, off, b))
     return h.flatten(1)
 
+# %% ../nbs/43_rows.ipynb #2c4dafb5
 @patch
 def rows(self:Rows, l, b, u):
     "Rows of units u of layer l for inputs b: on receptive fields if the layer is local, else on the whole input"
@@ -286,6 +288,7 @@ def distances(self:Rows,
     units = self.scan([dual(p)], n)[0][0] if self.zs else self.logits.new_empty(len(self.logits), 0)
     return units, torch.full_like(self.logits, inf).index_put((i, s), d)
 
+# %% ../nbs/43_rows.ipynb #0be6dff5
 @exact_arithmetic
 @torch.no_grad()
 def region_distances(

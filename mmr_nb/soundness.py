@@ -29,7 +29,8 @@ from .networks import load_weights, network_kinds, random_network, save_weights
 from .certificate import region_certificate, universal_certificate
 from .bounds import certified_radius, intermediate_bounds, margin_bounds
 from .branch import branch_and_bound
-from .milp import ask_worker, ball, solve_distance, solve_margin
+from .milp import read_span, solve_distance, solve_margin
+from .solver import ask_worker
 from .certify import certify, stages
 
 # %% ../nbs/46_soundness.ipynb #bbcadf2a
@@ -559,7 +560,7 @@ def finish(self:Judge):
 # %% ../nbs/46_soundness.ipynb #f1fc3c6b
 def mip_takes(p:float)->bool: # can the MIP describe balls of this norm?
     "Norms of the MIP"
-    try: return bool(ball(torch.full((1, 1), .5), .1, p))
+    try: return read_span(torch.full((1, 1), .5), .1, p).p == p
     except ValueError: return False
 
 def _cascade(judge, case, patience, wanted, name):
