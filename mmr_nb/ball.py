@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tol_inside', 'tol_shrink', 'tol_newton', 'read_norm', 'dual', 'row_norms', 'check_input', 'check_labels', 'margin',
-           'read_eps', 'read_box', 'check_box', 'Ball', 'read_ball', 'like', 'Steps', 'default_dtype',
+           'read_eps', 'read_box', 'check_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
            'exact_arithmetic']
 
 # %% ../nbs/40_ball.ipynb #3dbcfb24
@@ -161,17 +161,25 @@ class Ball:
 
 def read_ball(
     x:Tensor,            # inputs, [b, *input_shape]
-    eps,                 # radius: one number or [b]; None: as far as the box goes
+    eps,                 # radius: one number or [b]
     p:float=inf,         # norm of the perturbation: 1, 2 or inf; a number or its text
     box=(0, 1),          # as `read_box` takes it
     who:str='read_ball', # function that was called, for the message
 )->Ball:
     "The ball that a user asks about, checked"
+    ball = unlimited_ball(x, read_norm(p, who), box, who)
+    return ball.with_eps(read_eps(eps, x, who))
+
+def unlimited_ball(
+    x:Tensor,     # inputs, [b, *input_shape]
+    p:float=inf,  # norm of the perturbation; a number or its text
+    box=(0, 1),   # as `read_box` takes it
+    who:str='unlimited_ball', # function that was called, for the message
+)->Ball:          # with infinite radii
+    "The ball of a question about distances: as far as the box goes"
     check_input(x, who)
-    p, (lo, hi) = read_norm(p, who), read_box(box, x, who)
-    centre = x.detach().double()
-    radii = centre.new_full((len(x),), inf) if eps is None else read_eps(eps, x, who)
-    return Ball(centre, radii, p, lo, hi)
+    p, (lo, hi), centre = read_norm(p, who, None), read_box(box, x, who), x.detach().double()
+    return Ball(centre, centre.new_full((len(x),), inf), p, lo, hi)
 
 # %% ../nbs/40_ball.ipynb #ee01cbe8
 def like(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from math import inf, prod
 import torch
 from torch import Tensor
-from .ball import Ball, check_input, dual, exact_arithmetic, like, margin, read_box, read_norm
+from .ball import Ball, check_input, dual, exact_arithmetic, like, margin, read_norm, unlimited_ball
 from .lowering import Lowered, lower_checked
 from .distances import projection, nearest_in_box
 from .rows import Rows
@@ -88,12 +88,11 @@ def region_certificate(
     memory:int=2**30,      # bytes to work in
 )->RegionCertificate:      # float64, on the device of x
     "A radius without adversarial examples, exact where the nearest one is in x's region (Theorem 3.1)"
-    check_input(x, 'region_certificate')
     p = read_norm(p, 'region_certificate', None if box is None else (1., 2., inf))
-    lo, hi = read_box(box, x, 'region_certificate')
+    ball = unlimited_ball(x, p, box, 'region_certificate')
     with torch.no_grad():
         net = lower_checked(model, x, 'region_certificate')
-        ball = Ball(x, x.new_full((len(x),), inf), p, lo, hi).to(torch.zeros((), device=net.device).double())
+        ball = ball.to(torch.zeros((), device=net.device).double())
         numbers = 8*sum(net.widths) + 64*8*prod(net.input_shape)
         step = max(1, memory//2//(8*numbers))
         chunks = (ball[i:i + step] for i in range(0, max(1, len(x)), step))

@@ -26,7 +26,8 @@ from .training import MMR, Plain, TrainingStopped, error_rate, paper_scheme, spr
 from .attacks import falsify
 from .certify import CertifyInterrupted, certify, stage_table
 from .zoo import load_model
-from .interchange import load_onnx, read_instances, read_vnnlib, verify, verify_all, witness_text
+from .interchange import load_onnx, read_instances, verify, verify_all, witness_text
+from .report import property_report, report as write_report
 
 # %% ../nbs/17_cli.ipynb #0ab575c4
 def parse_norm(
@@ -224,10 +225,11 @@ def answer_properties(
     timeout:float=120.,  # seconds a property
     workers:int=1,       # processes for the searches
     out:str|None=None,   # file for the result, as VNN-COMP wants it; of many: the CSV, required
+    page:str|None=None,  # file for an HTML report
 )->int:                  # exit code
     "Print the verdict on a property and its witness, or a line for each of many"
     check_limits(timeout)
-    if Path(prop).is_dir() or Path(prop).suffix == '.csv': return _answer_many(model, prop, timeout, workers, out)
+    if Path(prop).is_dir() or Path(prop).suffix == '.csv': return _answer_many(model, prop, timeout, workers, out, page)
     if not model: raise ValueError('expected a network, as --model net.onnx')
     net = model if Path(model).suffix == '.onnx' else load_network(model, 'relu')
     shape = None if net is model else getattr(net, 'card', {}).get('input_shape')
@@ -236,9 +238,11 @@ def answer_properties(
     print(text)
     if answer.verdict == 'unknown' and answer.reason: print(f'mmr_certify: {answer.reason}', file=sys.stderr)
     if out: Path(out).write_text(text + '\n')
+    row = dict(network=model, property=prop, **{k: getattr(answer, k) for k in ('verdict', 'stage', 'seconds', 'reason')})
+    if page: property_report([row], page, f'{Path(model).name}: {answer.verdict}', dict(command=_command('mmr_certify')))
     return exit_codes[answer.verdict]
 
-def _answer_many(model, source, timeout, workers, out):
+def _answer_many(model, source, timeout, workers, out, page):
     if not out: raise ValueError('expected a file for the results of many properties, as --out results.csv')
     source = Path(source)
     if model: questions = [(model, p, timeout) for p in sorted(source.rglob('*.vnnlib'))]
@@ -247,6 +251,7 @@ def _answer_many(model, source, timeout, workers, out):
     rows = verify_all(questions, out, workers, lambda r: print(*(r[k] for k in ('network', 'property', 'verdict', 'seconds')), sep=','))
     counts = {v: sum(r['verdict'] == v for r in rows) for v in ('unsat', 'sat', 'unknown', 'error')}
     print(', '.join(f'{n} {v}' for v, n in counts.items() if n) + f'; written to {out}')
+    if page: property_report(rows, page, f'{len(rows)} properties', dict(command=_command('mmr_certify')))
     return 1 if counts['error'] else 0
 
 def fit_images(
@@ -268,6 +273,7 @@ def mmr_certify(
     points:str='0:100',     # test images: 0:1000, 7, or all
     property:str=None,      # instead of images: a VNN-LIB file; or a folder or CSV of many, as VNN-COMP's instances.csv
     out:str=None,           # folder for results and records; a run that was cut goes on from there. With --property a file: the result, or the CSV of many
+    report:str=None,        # HTML file about the results, with everything in it
     timeout:float=120,      # seconds a point or property, all stages
     workers:int=None,       # processes for the MIPs; one a CPU core if not given
     solver:str='cbc',       # of the MIPs: cbc or highs
@@ -275,7 +281,7 @@ def mmr_certify(
 ):
     "Decide each image: certified, falsified or undecided. Example: mmr_certify --model runs/first/best.safetensors --points 0:100 --out runs/first/certified"
     with one_line_errors('mmr_certify'):
-        if property: sys.exit(answer_properties(model, property, timeout, workers or 1, out))
+        if property: sys.exit(answer_properties(model, property, timeout, workers or 1, out, report))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model runs/first/best.safetensors')
         check_limits(timeout, workers)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
@@ -294,6 +300,10 @@ def mmr_certify(
         if out:
             write_results(results, out, model=str(model), data=data, points=points, seconds=round(time.perf_counter() - start, 1), interrupted=cut)
             print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
+        if report:
+            about = dict(network=str(model), data=data, points=points, command=_command('mmr_certify'))
+            write_report(results, report, x_test[which], images.y_test[which], f'{Path(model).name} on {data}', about)
+            print(f'report written to {report}')
         if cut: raise KeyboardInterrupt
 
 # %% ../nbs/17_cli.ipynb #82c5c1d6

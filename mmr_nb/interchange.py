@@ -24,7 +24,7 @@ from .bounds import interval_bounds, margin_bounds
 from .milp import read_timeout
 from .certify import certify, tol_margin
 
-# %% ../nbs/15_interchange.ipynb #5fd78b7f
+# %% ../nbs/15_interchange.ipynb #0e9bbdf7
 @dataclass
 class OnnxNode:
     "One operation of a graph"
@@ -41,9 +41,11 @@ class OnnxNode:
 
 class _Refused(Exception): pass
 
+class _Broken(Exception): pass
+
 def _refuse(why): raise _Refused(why)
 
-# %% ../nbs/15_interchange.ipynb #8503ef19
+# %% ../nbs/15_interchange.ipynb #b81988ec
 def _aligned(n, *args):
     "Operands whose axes line up: a value of lower rank gets ones behind its batch axis"
     ranks = [a.dim() - given for a, given in zip(args, n.given)]
@@ -72,6 +74,7 @@ def _gemm(n, a, b, c=None):
     "alpha A B + beta C with A or B transposed"
     if not n.given[0] or n.given[1]: _refuse('Gemm other than input times matrix')
     a = a.transpose(1, 2) if n.get('transA', 0) else a
+    if b.dim() != 2 or a.dim() != 3: _refuse('Gemm of something else than matrices')
     W, alpha, beta = b if n.get('transB', 0) else b.T, n.get('alpha', 1.), n.get('beta', 1.)
     W = W if alpha == 1 else alpha*W
     if c is None: return F.linear(a, W)
@@ -417,7 +420,7 @@ def _folded(n, proto, model, constants):
     if any(o.dtype.kind == 'f' and not np.isfinite(o).all() for o in out): _refuse('a constant that is NaN or Inf')
     return dict(zip(n.outputs, out))
 
-# %% ../nbs/15_interchange.ipynb #68e820bc
+# %% ../nbs/15_interchange.ipynb #7b0e2e53
 def _graph(model, opset, known, source, shape, who):
     "(nodes that depend on the input, constants) with every value's shape tried out for one input"
     constants, values, nodes = dict(known), {source: torch.empty(1, *shape, device='meta')}, []
@@ -425,7 +428,7 @@ def _graph(model, opset, known, source, shape, who):
         n = OnnxNode(place, proto.name, proto.op_type, [], [], {}, opset)
         try:
             n = _node(place, proto, opset)
-            if missing := [i for i in n.inputs if i and i not in constants and i not in values]: _refuse(f'an input {missing[0]!r} that no node before it computes')
+            if missing := [i for i in n.inputs if i and i not in constants and i not in values]: raise _Broken(f'its input {missing[0]!r} is computed by no node before it')
             while n.inputs and not n.inputs[-1]: n.inputs.pop()
             n.given = [i in values for i in n.inputs]
             if n.op == 'Shape' and n.given == [True]:
@@ -434,13 +437,14 @@ def _graph(model, opset, known, source, shape, who):
             else:
                 values.update(_tried(n, values, constants))
                 nodes.append(n)
-        except _Refused as e: raise ValueError(f'{who}: {n}: {e} is not supported') from None
+        except _Refused as e: raise ValueError(f'{who}: {n}: not supported: {e}') from None
+        except _Broken as e: raise ValueError(f'{who}: {n}: {e}') from None
         except Exception as e: raise ValueError(f'{who}: {n}: {type(e).__name__}: {_first_line(e)}') from None
     return nodes, constants, values
 
 def _tried(n, values, constants):
     "Shapes of a node's outputs, computed without numbers"
-    if n.op not in _operations: _refuse(f'the operation {n.op}' + (', a sigmoid or softmax: end the graph before it, which decides the same,' if n.op in ('Softmax', 'LogSoftmax', 'Sigmoid') else ''))
+    if n.op not in _operations: _refuse(f'the operation {n.op}' + (' (end the graph before it, which decides the same)' if n.op in ('Softmax', 'LogSoftmax', 'Sigmoid') else ''))
     def find(k, name):
         if not name: return None
         if name in values: return values[name]
