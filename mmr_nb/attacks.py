@@ -16,7 +16,8 @@ from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm, row_norms
+from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm, row_norms,
+                         unlimited_ball)
 from .lowering import Affine, Lowered, Relu, lower, lower_checked
 from .regions import activation_pattern, pull_back
 from .distances import box_distances, projection
@@ -439,8 +440,9 @@ def linear_region_attack(
 # %% ../nbs/07_attacks.ipynb #b06a7b03
 def _ball_or_all(x, eps, p, box):
     "The ball, without a radius for eps = inf"
-    ball = read_ball(x, 0. if isinstance(eps, float) and eps == inf else eps, p, box, 'linear_region_attack')
-    return ball if not (isinstance(eps, float) and eps == inf) else ball.with_eps(torch.full_like(ball.eps, inf))
+    who = 'linear_region_attack'
+    if isinstance(eps, float) and eps == inf: return unlimited_ball(x, read_norm(p, who), box, who)
+    return read_ball(x, eps, p, box, who)
 
 def _hunt(net, y, minimal, ball):
     "What is known before the first ray: x itself, where it is misclassified"

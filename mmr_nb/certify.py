@@ -481,7 +481,6 @@ def _problem(model, x, y, eps, p, box, plan):
     if not x.isfinite().all():
         bad = (~x.flatten(1).isfinite().all(1)).nonzero()[0].item()
         raise ValueError(f'certify: expected finite inputs, got NaN or Inf in point {bad}')
-    if eps is None: raise ValueError('certify: expected a radius eps, a number >= 0 or one a point, got None')
     ball = read_ball(x, eps, p, box, 'certify')
     net = frozen(lower_checked(model, x, 'certify'))
     ball = ball.to(torch.zeros((), dtype=torch.float64, device=net.device))
