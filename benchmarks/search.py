@@ -6,7 +6,7 @@ A tenth of the training images is held back (the same tenth for every run of a s
 error on all of it; on its first --points images PGD-40, the share that CROWN alone leaves unproved and the mean number
 of unstable units, by layer. No test image is read. A run that is cut keeps what it had.
 """
-import argparse, json, os, shlex, sys, time
+import argparse, json, shlex, sys, time
 from math import inf
 from pathlib import Path
 import torch
@@ -14,7 +14,8 @@ from mmr_nb.attacks import pgd
 from mmr_nb.cli import make_network, parse_settings
 from mmr_nb.data import load_data
 from mmr_nb.networks import save_weights
-from mmr_nb.training import _split, error_rate, paper_scheme, spread_biases, train
+from mmr_nb.runs import write_file
+from mmr_nb.training import error_rate, paper_scheme, spread_biases, train, validation_split
 from table1 import units
 
 
@@ -48,7 +49,7 @@ def main():
     if o.init and o.spread: sys.exit('search: expected --init or --spread, got both: spread biases would replace those of the network')
     torch.set_num_threads(o.threads)
     data = load_data('mnist')
-    x, y = _split(data, .1, o.seed)[1]
+    x, y = validation_split(data, .1, o.seed)[1]
     scheme = paper_scheme(o.scheme, 'mnist', o.network, inf, **parse_settings(o.set))
     net = make_network(o.network, data, o.seed, o.init)
     if o.spread: spread_biases(net, o.spread, inf)
@@ -58,7 +59,7 @@ def main():
     def note(epoch, **more):
         run['rows'].append(dict(epoch=epoch, **more, **look(net, x, y, o.points, o.eps), minutes=round((time.perf_counter() - start)/60, 1)))
         file.parent.mkdir(parents=True, exist_ok=True)
-        tmp = file.with_suffix('.tmp'); tmp.write_text(json.dumps(run, indent=1) + '\n'); os.replace(tmp, file)
+        write_file(file, json.dumps(run, indent=1) + '\n')
         print(json.dumps(run['rows'][-1]), flush=True)
     if o.init: note(0)
     short = lambda row: {k: float(f'{row[k]:.4g}') for k in ('ce', 'mmr', 'robust_ce') if k in row}

@@ -19,6 +19,7 @@ from mmr_nb.certificate import region_certificate
 from mmr_nb.certify import certify, network_digest, stage_table
 from mmr_nb.data import DataUnavailable, load_data
 from mmr_nb.networks import cnn, describe, fc1, fc10, load_weights, lower
+from mmr_nb.runs import write_file
 from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
@@ -208,9 +209,7 @@ def measured(name, net, run, args):
 def write(file, r):
     "JSON with a line a field, whole or not at all"
     file.parent.mkdir(parents=True, exist_ok=True)
-    tmp = file.with_suffix('.tmp')
-    tmp.write_text('{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v)}' for k, v in r.items()) + '\n}\n')
-    os.replace(tmp, file)
+    write_file(file, '{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v)}' for k, v in r.items()) + '\n}\n')
 
 
 def line(r):

@@ -16,7 +16,8 @@ from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm, row_norms
+from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm, row_norms,
+                         unlimited_ball)
 from .lowering import Affine, Lowered, Relu, lower, lower_checked
 from .regions import activation_pattern, pull_back
 from .distances import box_distances, projection
@@ -32,6 +33,7 @@ def witness_margins(
     logits = net(w)[1]
     return torch.where(ball.contains(w) & logits.isfinite().all(1), margin(logits, y), inf)
 
+# %% ../nbs/07_attacks.ipynb #e2d722b0
 @exact_arithmetic
 def check_witness(
     model,         # nn.Module of supported operations, or Lowered in float64
@@ -166,7 +168,8 @@ def pgd(
     if loss not in ('ce', 'margin'): raise ValueError(f"pgd: expected loss 'ce' or 'margin', got {loss!r}")
     generator = _seeded(x) if generator is None else generator
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(model) as f:
-        if x.dtype != _dtype(model): raise ValueError(f"pgd: expected inputs in the model's {_dtype(model)}, got {x.dtype}")
+        if x.dtype != _dtype(model):
+            raise ValueError(f"pgd: expected inputs in the model's {_dtype(model)}, got {x.dtype}")
         ball, x = read_ball(x, eps, p, box, 'pgd'), x.detach().clone()
         check_labels(y, x, f(x[:1]).shape[1], 'pgd')
         run = _Climb(f, ball, y, steps, loss, stop, x.clone(), x.new_full((len(x),), inf))
@@ -224,6 +227,7 @@ def ray_search(
         t_max = torch.as_tensor(t_max, dtype=x.dtype, device=x.device)
         return _search_rays(net, x, u.double(), y, t_max.expand(len(x)))
 
+# %% ../nbs/07_attacks.ipynb #79ea85db
 def _search_rays(net, x, u, y, t_max):
     "`ray_search` in the network's type, as many rays at once as memory allows, judging by the knots of the last ones"
     found, start, n, widest = [t_max[:0]], 0, 4, max([*net.widths, net.n_classes, x[0].numel() if len(x) else 1])
@@ -433,10 +437,12 @@ def linear_region_attack(
         outside = hunt.norm > ball.eps
         return hunt.norm.masked_fill(outside, inf), hunt.witness.masked_fill(like(outside, ball.x), torch.nan)
 
+# %% ../nbs/07_attacks.ipynb #b06a7b03
 def _ball_or_all(x, eps, p, box):
     "The ball, without a radius for eps = inf"
-    ball = read_ball(x, 0. if isinstance(eps, float) and eps == inf else eps, p, box, 'linear_region_attack')
-    return ball if not (isinstance(eps, float) and eps == inf) else ball.with_eps(torch.full_like(ball.eps, inf))
+    who = 'linear_region_attack'
+    if isinstance(eps, float) and eps == inf: return unlimited_ball(x, read_norm(p, who), box, who)
+    return read_ball(x, eps, p, box, who)
 
 def _hunt(net, y, minimal, ball):
     "What is known before the first ray: x itself, where it is misclassified"
@@ -460,6 +466,7 @@ def _copied(model):
     "A copy without gradients"
     return frozen(model) if isinstance(model, Lowered) else copy.deepcopy(model).eval().requires_grad_(False)
 
+# %% ../nbs/07_attacks.ipynb #0125de0f
 def _library(p):
     "The package that attacks in this norm, if it is installed"
     adv = '"setuptools<80" wheel, then pip install --no-build-isolation adv-lib'
@@ -508,12 +515,14 @@ def library_attack(
             if len(todo): z[todo] = attack(z[todo], y[todo]).detach().nan_to_num(0)
         return (lo + scale*z.double()).view(x.shape)
 
+# %% ../nbs/07_attacks.ipynb #bbfd3765
 def _one_ball(ball, method):
     "Refuse what the libraries don't know; the lowest value of an input and the width of the box"
     who = 'library_attack: expected'
     if method not in ('apgd', 'fab', 'cw'): raise ValueError(f"{who} method 'apgd', 'fab' or 'cw', got {method!r}")
     if method == 'cw' and ball.p != 2: raise ValueError(f'{who} p = 2 for cw, got {ball.p}')
-    if len(ball) and (ball.eps != ball.eps[0]).any(): raise ValueError(f'{who} one radius eps for all points, got {ball.eps.tolist()}')
+    if len(ball) and (ball.eps != ball.eps[0]).any():
+        raise ValueError(f'{who} one radius eps for all points, got {ball.eps.tolist()}')
     if not ball.boxed: raise ValueError(f'{who} a box (lo, hi), got none')
     lo, hi = ball.lo.min().item(), ball.hi.max().item()
     if (ball.lo > lo).any() or (ball.hi < hi).any() or hi - lo == inf:
@@ -649,7 +658,8 @@ def _accept(net, judge, ball, y, result, i, w, stage):
 def _nothing(ball):
     "Nothing found yet"
     none = torch.zeros(len(ball), dtype=torch.bool, device=ball.x.device)
-    return Falsified(none, torch.full_like(ball.x, torch.nan), torch.full_like(ball.eps, inf), ['']*len(ball), none.clone())
+    witness, norm = torch.full_like(ball.x, torch.nan), torch.full_like(ball.eps, inf)
+    return Falsified(none, witness, norm, ['']*len(ball), none.clone())
 
 # %% ../nbs/07_attacks.ipynb #94e3d688
 @exact_arithmetic

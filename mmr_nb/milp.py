@@ -18,8 +18,8 @@ from .ball import Ball, check_input, exact_arithmetic, like, read_ball
 from .lowering import Lowered, chain, lower_checked
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
-from .solver import (Program, SolverUnavailable, Worker, ask_worker, dual_bound, grace_seconds, mip_bound, read_timeout,
-                           solver_job, tol_round, tol_solver, usable)
+from .solver import (Program, SolverUnavailable, Worker, ask_worker, dual_bound, grace_seconds, mip_bound,
+                           read_timeout, solver_job, tol_round, tol_solver, usable)
 
 # %% ../nbs/10_milp.ipynb #43a8fdb7
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class ProgramRows:
     @property
     def both(self): # the rows and their negatives
         turned = replace(self, values=-self.values, const=-self.const, lo=-self.hi, hi=-self.lo)
-        joined = {k: torch.cat([getattr(r, k) for r in (self, turned)]) for k in ('values', 'const', 'lo', 'hi', 'slack')}
-        return replace(self, **joined)
+        join = lambda k: torch.cat([getattr(r, k) for r in (self, turned)])
+        return replace(self, **{k: join(k) for k in ('values', 'const', 'lo', 'hi', 'slack')})
 
 # %% ../nbs/10_milp.ipynb #83b5f6fc
 def _underflow(net, span, layers):
@@ -146,7 +146,7 @@ def pull_rows(
     return ProgramRows(torch.cat([h*span.size, *values], 1), columns, sums.const, lo, hi, slack)
 
 # %% ../nbs/10_milp.ipynb #a21e4380
-first_tangent = 4.  # where the squares' first tangents touch, in units of radius/sqrt(d), where that is less than 0.7 of the radius
+first_tangent = 4.  # where the squares' first tangents touch, in units of radius/sqrt(d); at most at 0.7 of the radius
 
 def _input_variables(span):
     "Program with the perturbations in the ball's size; for p = 1 and 2 its first row says that they lie in the ball"
@@ -169,10 +169,11 @@ def _sum_of_sizes(program, lo, hi, most):
     for j, i in enumerate(both): program.row((i, n + j), (-1., -1.), '<', 0.)
 
 def _tangents(span, t):
-    "Rows s_i >= 2 t_i v_i - t_i^2, at points t [m, d] in units of the radius, for every t_i that a perturbation may take"
+    "Rows s_i >= 2 t_i v_i - t_i^2, at points t [m, d] in units of the radius, where a perturbation may be t_i"
     d, unit = len(span.lo), span.size/span.radius
     use = (t != 0) & (t >= (span.lo/span.radius).numpy()) & (t <= (span.hi/span.radius).numpy())
-    return [(np.array((i, d + i)), np.array((2*t*unit, -1.)), '<', t*t) for i, t in zip(use.nonzero()[1].tolist(), t[use].tolist())]
+    touched = zip(use.nonzero()[1].tolist(), t[use].tolist())
+    return [(np.array((i, d + i)), np.array((2*t*unit, -1.)), '<', t*t) for i, t in touched]
 
 # %% ../nbs/10_milp.ipynb #5204a0a5
 def _relu_rows(program, rows, lb, ub, scale):
@@ -183,9 +184,10 @@ def _relu_rows(program, rows, lb, ub, scale):
     program.variables(np.zeros(n), np.ones(n), integer=True)
     values, const, columns = (rows.values/scale[:, None]).numpy(), (rows.const/scale).numpy(), rows.columns.numpy()
     for j in range(n):
-        program.row(np.append(columns, (p + j, p + n + j)), np.append(values[j], (-1., 1.)), '=', -const[j])  # z = p - n
-        program.row((p + j, p + 2*n + j), (1., -u[j]), '<', 0.)                                               # p <= u b
-        program.row((p + n + j, p + 2*n + j), (1., -l[j]), '<', -l[j])                                        # n <= -l (1 - b)
+        pos, neg, b = p + j, p + n + j, p + 2*n + j
+        program.row(np.append(columns, (pos, neg)), np.append(values[j], (-1., 1.)), '=', -const[j])  # z = p - n
+        program.row((pos, b), (1., -u[j]), '<', 0.)                                                   # p <= u b
+        program.row((neg, b), (1., -l[j]), '<', -l[j])                                                # n <= -l (1 - b)
     return p
 
 # %% ../nbs/10_milp.ipynb #9ee067df
@@ -198,14 +200,15 @@ def _check_size(net, layer, rows):
     widest = max(widest, math.prod(chain(net)[layer][0].out_shape))
     need = 4*8*rows*widest # a row, its image one layer further back and what is computed of them, in float64
     if need <= rows_limit: return
-    raise ProgramTooLarge(f'program too large: {rows} unstable units in hidden layer {layer} need rows of {widest} numbers, '
-                          f'about {need/2**30:.1f} GiB, more than {rows_limit/2**30:g} GiB')
+    raise ProgramTooLarge(f'program too large: {rows} unstable units in hidden layer {layer} need '
+                          f'rows of {widest} numbers, about {need/2**30:.1f} GiB, more than {rows_limit/2**30:g} GiB')
 
 def _checked_bounds(net, span, bounds):
     "Bounds of the hidden layers, flat; refused where they are no bounds"
     bounds = [(l.detach().double().flatten(), u.detach().double().flatten()) for l, u in bounds[:len(net.relus)]]
     if [len(l) for l, _ in bounds] != net.widths or [len(u) for _, u in bounds] != net.widths:
-        raise ValueError(f'encode: expected bounds for hidden layers of {net.widths} units, got {[len(l) for l, _ in bounds]}')
+        got = [len(l) for l, _ in bounds]
+        raise ValueError(f'encode: expected bounds for hidden layers of {net.widths} units, got {got}')
     for k, ((l, u), z) in enumerate(zip(bounds, net(span.x)[0])):
         slack = tol_round*(1 + l.abs() + u.abs())
         if not ((l - slack <= z[0]) & (z[0] <= u + slack)).all():
@@ -231,12 +234,13 @@ def _encode_layer(net, span, k, lb, ub, program, layers, tighten):
     column = _relu_rows(program, rows[still], low, high, scale)
     return Units(lb, ub, relu.leak(lb).expand_as(lb), unstable, scale, rows.slack[still], column)
 
+# %% ../nbs/10_milp.ipynb #855a06db
 @exact_arithmetic
 @torch.no_grad()
 def encode(
     net:Lowered,       # network in float64
     span:Span,         # where the input lies
-    bounds:list=None,  # (lb, ub) of each hidden layer's pre-activations on the ball, [1, n_l] each; None: interval bounds
+    bounds:list=None,  # (lb, ub) of each hidden layer's pre-activations, [1, n_l] each; None: interval bounds
     tighten=None,      # (program so far, rows of a layer's unstable units) -> better (lb, ub) of them
     tangents:list=(),  # rows on the inputs' squares (p = 2)
 )->tuple:              # (Program, list of Units, one a hidden layer)
@@ -288,7 +292,7 @@ class Best:
 class MipResult:
     "What a MIP says about one point"
     status:str            # 'certified', 'falsified' or 'undecided'
-    lb:float              # proved lower bound of the smallest margin on the ball, safety margin subtracted (solve_distance: of the distance)
+    lb:float              # proved of the smallest margin on the ball, safety margin subtracted (solve_distance: of the distance)
     ub:float              # smallest margin found (solve_distance: norm of the witness)
     witness:Tensor|None   # where falsified: an input of another class in ball and box, [1, *input_shape], float64
     seconds:float         # all in all
@@ -312,7 +316,7 @@ def _lowest_margin(program, rivals, scale, span):
     "A variable that is at least the margin to one of the rivals, the solver's choice; gives its column"
     values, const, columns = (rivals.values/scale).numpy(), (rivals.const/scale).tolist(), rivals.columns.numpy()
     lo, hi, n = rivals.lo.min().item()/scale, (rivals.hi/scale).tolist(), len(const)
-    floor = -1.5 if span.p == 2 else lo  # p = 2: a floor at lo would blunt the objective, and tangents need its direction
+    floor = -1.5 if span.p == 2 else lo  # p = 2: at lo it would blunt the objective, whose direction tangents need
     t = program.variables([floor], [max(hi)])
     if n == 1:
         program.row([*columns, t], [*values[0], -1.], '<', -const[0])
@@ -326,13 +330,13 @@ def _lowest_margin(program, rivals, scale, span):
 escape_cost = 2.  # of a point without a rival in the search for the nearest one with, in units of the largest radius
 
 def _ask_margin(program, rivals, limit, goal, span):
-    "What is asked about the rivals' margins: 'decide' whether one is at most the limit, the lowest 'margin', or the 'distance'"
+    "'decide' whether a rival's margin is at most the limit, ask for the lowest 'margin', or for the 'distance'"
     program = program.copy()
     scale = max(rivals.lo.abs().max().item(), rivals.hi.abs().max().item())
     t = _lowest_margin(program, rivals, scale, span)
     margin = (np.array([t]), np.ones(1), 0.)
     if goal == 'margin': return Question(program, margin, margin, scale, inf)
-    escape = program.variables([0.], [1.], integer=True)  # t <= limit where it is 0, t <= the largest margin where it is 1
+    escape = program.variables([0.], [1.], integer=True)  # 0: t <= limit; 1: t <= the largest margin
     program.row((t, escape), (1., -max(rivals.hi.max().item() - limit, limit)/scale), '<', limit/scale)
     if goal == 'decide': return Question(program, (np.array([escape]), np.ones(1), 0.), margin, scale, .5, escape)
     r, most = _radius(program, span)
@@ -340,7 +344,7 @@ def _ask_margin(program, rivals, limit, goal, span):
     return Question(program, (np.array([r, escape]), np.array([1., cost]), 0.), margin, scale, (most + cost)/2, escape)
 
 def _radius(program, span):
-    "A variable that is at least the norm of the perturbation (p = 2: its square), in the program's unit: (column, largest value)"
+    "A variable that is at least the perturbation's norm (p = 2: its square): (column, largest value)"
     most = 1. if span.p == 2 else span.eps/span.size
     r = program.variables([0.], [most])
     if span.p == inf:
@@ -362,6 +366,7 @@ class _Effort:
     ask:object        # (job, seconds) -> answers
     tighten:float     # share of the time
 
+# %% ../nbs/10_milp.ipynb #d6df2bba
 class _Search:
     "One question to a solver: what is asked, what is known, and the clock"
     def __init__(self, net, span, y, effort):
@@ -404,11 +409,11 @@ def _job(search, program, objectives, relax=False, look=True, start=None, second
     return answers
 
 # %% ../nbs/10_milp.ipynb #9abb24bc
-tol_tangent = 1e-6   # a point whose squared norm is larger than the squared radius by no more, relatively, counts as in the ball
-tol_touch = 1e-4     # a tangent is forgotten when a program is built anew, if no solution comes as near to it, in squares
+tol_tangent = 1e-6   # a squared norm larger than the squared radius by no more, relatively, counts as in the ball
+tol_touch = 1e-4     # a tangent to which no solution comes as near, in squares, is forgotten
 
 def _squares(span, v):
-    "A solution's perturbations in units of the radius, and the variables that stand for their squares; None where it has none"
+    "A solution's perturbations in units of the radius, and the variables for their squares; None: it has none"
     d = len(span.lo)
     if span.p != 2 or v is None or len(v) < 2*d or not (np.abs(v[:2*d]) <= 2).all(): return None
     lo, hi = (span.lo/span.radius).numpy(), (span.hi/span.radius).numpy()
@@ -486,6 +491,7 @@ def _known(search, group, question):
         start += [(units.column + 2*n + j, v) for j, v in enumerate(on)]
     return start
 
+# %% ../nbs/10_milp.ipynb #e0c3d1c9
 def _mip(search, group, goal):
     "A MIP over a group of rivals: (lower bound of what is sought over all of them, answer, question)"
     tau, span = search.tau[group].max().item(), search.span
@@ -620,6 +626,7 @@ def _check_effort(who, effort):
         raise ValueError(f'{who}: expected tighten as a share of the time, 0 <= tighten < 1, got {effort.tighten}')
     return replace(effort, timeout=read_timeout(effort.timeout, who))
 
+# %% ../nbs/10_milp.ipynb #fa3002df
 @torch.no_grad()
 def _ask(who, model, span, y, effort):
     "Check the question, then answer it"
@@ -667,9 +674,10 @@ def solve_margin(
     tighten:float=0.,   # share of the time for linear programs that tighten deeper units, after a first short MIP
 )->MipResult:
     "Decide by MIP whether any rival class wins anywhere in the ball (section 5)"
-    if goal not in ('decide', 'margin'): raise ValueError(f"solve_margin: expected goal 'decide' or 'margin', got {goal!r}")
-    span = read_span(x, eps, p, box, 'solve_margin')
-    return _ask('solve_margin', model, span, y, _Effort(goal, timeout, solver, bounds, confirm, together, ask, tighten))
+    if goal not in ('decide', 'margin'):
+        raise ValueError(f"solve_margin: expected goal 'decide' or 'margin', got {goal!r}")
+    effort = _Effort(goal, timeout, solver, bounds, confirm, together, ask, tighten)
+    return _ask('solve_margin', model, read_span(x, eps, p, box, 'solve_margin'), y, effort)
 
 # %% ../nbs/10_milp.ipynb #9fb55c8c
 @exact_arithmetic
@@ -689,5 +697,5 @@ def solve_distance(
     tighten:float=0.,   # share of the time for linear programs that tighten deeper units, after a first short MIP
 )->MipResult:           # lb <= distance <= ub; certified: none within eps
     "The minimal adversarial perturbation by MIP (section 3; Tjeng et al. 2019)"
-    span = read_span(x, eps, p, box, 'solve_distance')
-    return _ask('solve_distance', model, span, y, _Effort('distance', timeout, solver, bounds, confirm, together, ask, tighten))
+    effort = _Effort('distance', timeout, solver, bounds, confirm, together, ask, tighten)
+    return _ask('solve_distance', model, read_span(x, eps, p, box, 'solve_distance'), y, effort)

@@ -78,13 +78,14 @@ class Records:
         self.folder, self.who, self.damaged = None, who, []
         if out is None: return
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = make_folder(Path(out)/f'records-{key}', who)
+        self.folder = make_folder(make_folder(out, who)/f'records-{key}', who)
         try: write_file(self.folder/'settings.json', json.dumps(identity, indent=1))
-        except OSError as e: raise ValueError(f'{who}: cannot write to the folder {Path(out).name}: {e.strerror}') from None
+        except OSError as e:
+            raise ValueError(f'{who}: cannot write to the folder {Path(out).name}: {e.strerror}') from None
     def file(self, name): return None if self.folder is None else self.folder/f'{name}.json'
     def save(self, name, body): # a record, from what JSON can hold
         if self.folder is not None: write_file(self.file(name), sealed(body))
-    def load(self, name, read=lambda body: body): # what `read` makes of a record's body; None where there is none to use
+    def load(self, name, read=lambda body: body): # what `read` makes of a record's body; None: there is none
         file = self.file(name)
         if file is None or not file.exists(): return None
         try: return read(unsealed(file.read_text()))
@@ -117,7 +118,8 @@ def read_checkpoint(
     try:
         with safe_open(path, 'pt') as f: head, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
         good = _seal(head['meta'], tensors) == head['sha256']
-    except Exception as e: raise ValueError(f'{who}: {path.name} is damaged ({type(e).__name__}: {e}); {anew}') from None
+    except Exception as e:
+        raise ValueError(f'{who}: {path.name} is damaged ({type(e).__name__}: {e}); {anew}') from None
     if not good: raise ValueError(f'{who}: {path.name} is damaged (its contents do not match their SHA-256); {anew}')
     return json.loads(head['meta']), tensors
 
@@ -135,7 +137,8 @@ def claim_run(
         raise ValueError(f'{who}: the folder {out.name} holds a run already: {on}')
     kept = [name for name in made if (out/name).exists()]
     if kept and not file.exists():
-        raise ValueError(f'{who}: the folder {out.name} holds {", ".join(kept)} of a run without its checkpoint: choose another')
+        left = f'{", ".join(kept)} of a run without its checkpoint'
+        raise ValueError(f'{who}: the folder {out.name} holds {left}: choose another')
     return file
 
 def check_same_run(
@@ -147,4 +150,5 @@ def check_same_run(
     "A ValueError unless a checkpoint's settings are the ones asked for"
     differ = [f'{k}: {old.get(k)} there, {new.get(k)} asked for' for k in {**old, **new} if old.get(k) != new.get(k)]
     if not differ: return
-    raise ValueError(f'{who}: {Path(path).parent.name} holds another run ({"; ".join(sorted(differ))}); choose another folder')
+    other = f'another run ({"; ".join(sorted(differ))})'
+    raise ValueError(f'{who}: {Path(path).parent.name} holds {other}; choose another folder')

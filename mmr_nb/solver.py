@@ -58,7 +58,7 @@ def _settle_options(m, job):
     tol, name, known = job['tol'], job['solver'], job['start']
     m.verbose, m.threads, m.cuts, m.max_mip_gap, m.max_mip_gap_abs = 0, 1, 0, 0., 1e-10
     m.infeas_tol = m.opt_tol = m.integer_tol = tol
-    if name == 'cbc': mip.cbc.cbc_set_parameter(m.solver, 'increment', '1e-12')  # 1e-5: how far it stays from the optimum
+    if name == 'cbc': mip.cbc.cbc_set_parameter(m.solver, 'increment', '1e-12')
     if name == 'cbc' and known: mip.cbc.cbc_set_parameter(m.solver, 'heur', 'off')
     if name == 'cbc': return
     for option in ('primal_feasibility_tolerance', 'dual_feasibility_tolerance', 'mip_feasibility_tolerance'):
@@ -97,6 +97,7 @@ def _answer(m, job, v, made, seconds):
         if not failed: a['nodes'] = int(nodes[0])
     return a
 
+# %% ../nbs/44_solver.ipynb #c327616f
 def _solve(job):
     "A job through python-mip: one answer for each objective that there was time for"
     import time
@@ -166,7 +167,8 @@ class Worker:
             number, answer = self.link.recv()
             if number == self.number: return answer
             return self.close() or f'worker answered job {number} instead of {self.number}'
-        except (EOFError, OSError, pickle.UnpicklingError) as e: return self.close() or f'worker died ({type(e).__name__})'
+        except (EOFError, OSError, pickle.UnpicklingError) as e:
+            return self.close() or f'worker died ({type(e).__name__})'
         except BaseException: self.close(); raise
     def close(self):
         self.process.kill(); self.process.wait(); self.link.close()
@@ -208,11 +210,12 @@ def usable(
     solver:str, # that was asked
 ):              # the same: list of answers, or a text that says what went wrong
     "An error where the solver can't be loaded at all"
-    if isinstance(answers, str) and answers.startswith('unusable: '): raise SolverUnavailable(_unavailable(solver, answers))
+    if isinstance(answers, str) and answers.startswith('unusable: '):
+        raise SolverUnavailable(_unavailable(solver, answers))
     return answers
 
 # %% ../nbs/44_solver.ipynb #0946b952
-tol_round = 1e-10  # float64 rounding of a sum, relative to the sum of its terms' magnitudes (a thousand times more than needed)
+tol_round = 1e-10  # float64 rounding of a sum, relative to its terms' magnitudes (a thousand times more than needed)
 
 def dual_bound(
     program:Program,   # its rows and ranges

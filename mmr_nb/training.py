@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['schedules', 'tol_stuck', 'paper_schemes', 'linear_ramp', 'lr_drop', 'lr_cosine', 'lr_onecycle', 'Plain', 'MMR',
            'Universal', 'KW', 'stuck', 'Adversarial', 'paper_scheme', 'spread_biases', 'shift_and_mirror', 'error_rate',
-           'TrainingStopped', 'train', 'tensorboard_callback']
+           'TrainingStopped', 'validation_split', 'train', 'tensorboard_callback']
 
 # %% ../nbs/13_training.ipynb #c3ad7f86
-import hashlib, json, math, os, platform, time, warnings
+import json, math, os, platform, time, warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from math import inf
@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 from .data import ImageData, paper_eps, stratified_split
 from .ball import dual, read_norm
+from .runs import check_same_run, claim_run, digest, read_checkpoint, save_checkpoint, write_file
 from .networks import check_copy, copy_network, describe, lower, save_weights
 from .mmr import mmr_loss, mmr_universal_loss
 from .attacks import pgd
@@ -35,6 +36,7 @@ def linear_ramp(
     "From `start` to `end` in a straight line, then constant (B.1)"
     return start + (end - start)*min(t/until, 1.) if until > 0 else end
 
+# %% ../nbs/13_training.ipynb #5548d3fe
 def lr_drop(
     t:float,        # fraction of the run that is over
     last:float=.1,  # share of the run at the lower rate
@@ -88,7 +90,8 @@ def _check_positive(scheme, *names):
     "A ValueError unless these hyperparameters are positive numbers"
     for k in names:
         v = getattr(scheme, k)
-        if not (isinstance(v, (int, float)) and 0 < v < inf): raise ValueError(f'{type(scheme).__name__}: expected {k} > 0 and finite, got {v!r}')
+        if not (isinstance(v, (int, float)) and 0 < v < inf):
+            raise ValueError(f'{type(scheme).__name__}: expected {k} > 0 and finite, got {v!r}')
 
 def _check_norm(scheme):
     "The norm as a number, whatever it was written as"
@@ -97,14 +100,19 @@ def _check_norm(scheme):
 def _check_every(scheme):
     for name in ('every', 'every_db', 'n_db'):
         n = getattr(scheme, name, None)
-        if not (isinstance(n, int) and n >= 1 or n is None and name != 'every'): raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
+        if not (isinstance(n, int) and n >= 1 or n is None and name != 'every'):
+            raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
 
 def _check_ramps(who, shares, warmup, none=False):
     "Shares of hidden units and the length of a ramp, or a ValueError"
-    if not isinstance(shares, (tuple, list)) or len(shares) != 2 or not (all(0 < s <= 1 for s in shares) or none and not any(shares)):
-        raise ValueError(f'{who}: expected two shares of units in (0, 1]{" or two zeros" if none else ""}, got {shares}')
-    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1): raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
+    two = isinstance(shares, (tuple, list)) and len(shares) == 2
+    if not (two and (all(0 < s <= 1 for s in shares) or none and not any(shares))):
+        zeros = ' or two zeros' if none else ''
+        raise ValueError(f'{who}: expected two shares of units in (0, 1]{zeros}, got {shares}')
+    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
+        raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
 
+# %% ../nbs/13_training.ipynb #86094331
 @dataclass(frozen=True)
 class MMR:
     "Cross-entropy plus lambda kMMR, with the paper's ramps: `mmr`; without its region term: `mmr-dD` (section 4, B.1)"
@@ -133,7 +141,8 @@ class MMR:
         "Mean cross-entropy plus lambda times the mean of kMMR"
         lmbd, n_rb = self.at(t, _n_hidden(model, x))
         ce = F.cross_entropy(model(x.clone()), y)
-        term = lambda every, n_rb, n_db=self.n_db: mmr_loss(model, x[::every], y[::every], self.p, self.gamma_rb, self.gamma_db, n_rb, n_db)
+        def term(every, n_rb, n_db=self.n_db):
+            return mmr_loss(model, x[::every], y[::every], self.p, self.gamma_rb, self.gamma_db, n_rb, n_db)
         db = self.every_db or self.every
         mmr = term(db, n_rb) if db == self.every or not n_rb else term(self.every, n_rb, n_db=0) + term(db, 0)
         return ce + lmbd*mmr, dict(ce=ce, mmr=mmr, lmbd=lmbd, n_rb=n_rb)
@@ -159,7 +168,8 @@ class Universal:
         "Mean cross-entropy plus the ramp times the two weighted terms"
         ramp, n_rb = linear_ramp(t, .1, 1., self.warmup), _count(t, self.n_rb, _n_hidden(model, x))
         ce = F.cross_entropy(model(x.clone()), y)
-        mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf, n_rb)
+        numbers = self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf
+        mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], *numbers, n_rb)
         return ce + ramp*mmr, dict(ce=ce, mmr=mmr, lmbd=ramp, n_rb=n_rb)
 
 # %% ../nbs/13_training.ipynb #b85ad206
@@ -178,7 +188,8 @@ class KW:
     def name(self): return 'kw'
     def __post_init__(self):
         _check_positive(self, 'eps', 'lr'); _check_norm(self)
-        if self.hidden not in (None, 'interval'): raise ValueError(f"KW: expected hidden None or 'interval', got {self.hidden!r}")
+        if self.hidden not in (None, 'interval'):
+            raise ValueError(f"KW: expected hidden None or 'interval', got {self.hidden!r}")
         _check_ramps('KW', (1, 1), self.warmup)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of the worst-case logits at the radius of time t"
@@ -204,7 +215,8 @@ def stuck(
     return (f'the robust loss has been that of constant logits, {constant:.3f}, for two epochs (now at radius '
             f'{last.eps.iloc[-1]:g}, training error {last.train_error.iloc[-1]:.0%}), which seldom passes. '
             'What may help: a radius that grows more slowly (warmup=.9, more epochs), a network trained at a smaller '
-            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds (hidden=None, method='crown')")
+            "radius, or plainly, as the start (init), a smaller learning rate, tighter bounds "
+            "(hidden=None, method='crown')")
 
 # %% ../nbs/13_training.ipynb #ac567f93
 @dataclass(frozen=True)
@@ -220,7 +232,8 @@ class Adversarial:
     def lr(self): return self.scheme.lr
     def __post_init__(self):
         _check_positive(self, 'eps'); _check_norm(self)
-        if not (isinstance(self.steps, int) and self.steps >= 1): raise ValueError(f'Adversarial: expected steps, a whole number >= 1, got {self.steps!r}')
+        if not (isinstance(self.steps, int) and self.steps >= 1):
+            raise ValueError(f'Adversarial: expected steps, a whole number >= 1, got {self.steps!r}')
     def loss(self, model, x, y, t, generator=None):
         "The wrapped scheme's loss on half clean, half attacked images"
         n = len(x)//2
@@ -242,7 +255,8 @@ def _paper_values(
     "lambda, gammas and learning rate in the paper's row for this network, or {} if it has none"
     rows = _hyperparameters()
     row = rows[(rows.dataset == data) & (rows.network == network) & (rows.p == p) & (rows.scheme == scheme)]
-    if scheme in ('plain', 'at'): return dict(lr=1e-4) if (scheme, network, p) == ('plain', 'fc1', 2) and data in ('mnist', 'fmnist') else {}
+    slower = (scheme, network, p) == ('plain', 'fc1', 2) and data in ('mnist', 'fmnist')
+    if scheme in ('plain', 'at'): return dict(lr=1e-4) if slower else {}
     if not len(row): return {}
     r = row.iloc[0]
     lr = dict(lr=float(r.note.split()[1].strip(';'))) if r.note.startswith('lr') else {}
@@ -251,7 +265,8 @@ def _paper_values(
 def _universal_values(data):
     "MMR-Universal's settings for a data set (results/paper/mmr_universal.csv)"
     table = _read_table('mmr_universal.csv').set_index('dataset')
-    return {**{k: _number(table.loc[data, k]) for k in ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')}, 'lr': 5e-4 if data in ('mnist', 'fmnist') else 1e-3}
+    values = {k: _number(table.loc[data, k]) for k in ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')}
+    return dict(values, lr=5e-4 if data in ('mnist', 'fmnist') else 1e-3)
 
 # %% ../nbs/13_training.ipynb #4de9e39d
 paper_schemes = ('plain', 'at', 'kw', 'mmr', 'mmr+at', 'mmr-dD', 'mmr-universal')
@@ -260,11 +275,14 @@ def _paper_start(
     scheme, data, network, p):
     "(kind of scheme, its hyperparameters, those it must have) as the paper has them; `data` as in its tables"
     if scheme == 'mmr-universal': return Universal, _universal_values(data), ()
-    if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden='interval' if network == 'cnn' else None), ('eps',)
+    hidden = 'interval' if network == 'cnn' else None
+    if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden=hidden), ('eps',)
     if scheme in ('plain', 'at'): return Plain, _paper_values(scheme, data, network, p), ()
     values = _paper_values('mmr' if scheme == 'mmr-dD' else scheme, data, network, p)
-    return MMR, {**values, 'p': p, **(dict(n_rb=(0., 0.)) if scheme == 'mmr-dD' else {})}, ('lmbd', 'gamma_rb', 'gamma_db')
+    alone = dict(n_rb=(0., 0.)) if scheme == 'mmr-dD' else {}
+    return MMR, {**values, 'p': p, **alone}, ('lmbd', 'gamma_rb', 'gamma_db')
 
+# %% ../nbs/13_training.ipynb #349fb238
 def paper_scheme(
     scheme:str,        # one of `paper_schemes`
     data:str,          # data set, as 'mnist'; 'mnist5k' and 'digits' take those of 'mnist'
@@ -273,18 +291,25 @@ def paper_scheme(
     **changes,         # any hyperparameter to set otherwise, as lmbd=1.5
 ):                     # Plain, MMR, Universal, KW or Adversarial
     "A scheme with the paper's final hyperparameters (B.1; results/paper/hyperparameters.csv, mmr_universal.csv)"
-    if scheme not in paper_schemes: raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
-    if data not in paper_eps: raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, got {data!r}')
+    if scheme not in paper_schemes:
+        raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
+    if data not in paper_eps:
+        raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, got {data!r}')
     p = read_norm(p, 'paper_scheme')
     source = {'mnist5k': 'mnist', 'digits': 'mnist'}.get(data, data)
-    at = dict(eps=paper_eps[data].get(p), p=p, steps=40 if source in ('mnist', 'fmnist') else 7) if 'at' in scheme.split('+') else {}
+    steps = 40 if source in ('mnist', 'fmnist') else 7
+    at = dict(eps=paper_eps[data].get(p), p=p, steps=steps) if 'at' in scheme.split('+') else {}
     at.update({k: changes.pop(k) for k in at if k in changes})
     kind, values, needed = _paper_start(scheme, source, network, p)
     values.update(changes)
     unknown = {*values} - {*kind.__dataclass_fields__}
-    if unknown: raise ValueError(f'paper_scheme: {scheme} has no hyperparameter {", ".join(sorted(unknown))}; it has {", ".join([*kind.__dataclass_fields__, *at])}')
+    if unknown:
+        known = ", ".join([*kind.__dataclass_fields__, *at])
+        raise ValueError(f'paper_scheme: {scheme} has no hyperparameter {", ".join(sorted(unknown))}; it has {known}')
     missing = sorted(k for k in needed if values.get(k) is None)
-    if missing: raise ValueError(f"paper_scheme: the paper has no values for {scheme} on {data}, {network}, p = {p:g}: give {', '.join(missing)}")
+    if missing:
+        where = f'{scheme} on {data}, {network}, p = {p:g}'
+        raise ValueError(f"paper_scheme: the paper has no values for {where}: give {', '.join(missing)}")
     return Adversarial(kind(**values), **at) if at else kind(**values)
 
 # %% ../nbs/13_training.ipynb #f573745e
@@ -315,7 +340,8 @@ def shift_and_mirror(
     rows, cols = dy + torch.arange(h), dx + torch.arange(w)
     if mirror: cols = torch.where(torch.rand(b, 1, generator=generator) < .5, cols.flip(1), cols)
     image, channel = torch.arange(b)[:, None, None, None], torch.arange(c)[:, None, None]
-    return F.pad(x, (shift,)*4)[image.to(x.device), channel.to(x.device), rows[:, None, :, None].to(x.device), cols[:, None, None, :].to(x.device)]
+    index = image, channel, rows[:, None, :, None], cols[:, None, None, :]
+    return F.pad(x, (shift,)*4)[tuple(i.to(x.device) for i in index)]
 
 # %% ../nbs/13_training.ipynb #1bcb244d
 @torch.no_grad()
@@ -333,7 +359,8 @@ def error_rate(
 
 def _final_objective(scheme, model, x, y, generator, batch_size=500):
     "The scheme's objective with the end-of-run settings, averaged over images, without gradients for the parameters"
-    total = sum(scheme.loss(model, xb, yb, 1., generator)[0].item()*len(xb) for xb, yb in zip(x.split(batch_size), y.split(batch_size)))
+    batches = zip(x.split(batch_size), y.split(batch_size))
+    total = sum(scheme.loss(model, xb, yb, 1., generator)[0].item()*len(xb) for xb, yb in batches)
     return total/len(x)
 
 # %% ../nbs/13_training.ipynb #50b76d25
@@ -344,47 +371,12 @@ def _jsonable(v):
     if isinstance(v, (list, tuple)): return [_jsonable(w) for w in v]
     return str(v) if isinstance(v, float) and not math.isfinite(v) else v
 
-def _digest(*parts):
-    "SHA-256 over texts and tensors, shapes and types included"
-    h = hashlib.sha256()
-    for p in parts:
-        if isinstance(p, Tensor):
-            h.update(f'{p.dtype}{tuple(p.shape)}'.encode()); h.update(p.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        else: h.update(str(p).encode())
-    return h.hexdigest()
-
-def _write_file(path, data):
-    "Write bytes or text so that the file is whole or absent"
-    tmp = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        tmp.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
-
-# %% ../nbs/13_training.ipynb #e4a774cb
-def _optimizer_tensors(opt):
-    return {f'adam.{i}.{k}': v for i, s in opt.state_dict()['state'].items() for k, v in s.items()}
-
-def _save_checkpoint(path, run, best, meta):
-    "Everything a later epoch depends on, in one file"
-    from safetensors.torch import save
+def _state(run, best):
+    "Everything a later epoch depends on, as tensors by name"
     parts = dict(model=run.model.state_dict(), best=best, mean=run.mean or {})
-    tensors = {**{f'{part}.{k}': v for part, values in parts.items() for k, v in values.items()}, **_optimizer_tensors(run.opt), 'generator': run.generator.get_state()}
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    text = json.dumps(meta)
-    digest = _digest(text, *(t for k in sorted(tensors) for t in (k, tensors[k])))
-    _write_file(path, save(tensors, metadata=dict(meta=text, sha256=digest)))
-
-def _read_checkpoint(path):
-    "(meta, tensors) of a checkpoint, or a ValueError that names it"
-    from safetensors import safe_open
-    try:
-        with safe_open(path, 'pt') as f:
-            head, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-        good = _digest(head['meta'], *(t for k in sorted(tensors) for t in (k, tensors[k]))) == head['sha256']
-    except Exception as e: raise ValueError(f'train: {path.name} is damaged ({type(e).__name__}: {e}); remove the folder {path.parent.name} to start anew') from None
-    if not good: raise ValueError(f'train: {path.name} is damaged (its contents do not match their SHA-256); remove the folder {path.parent.name} to start anew')
-    return json.loads(head['meta']), tensors
+    adam = {f'adam.{i}.{k}': v for i, s in run.opt.state_dict()['state'].items() for k, v in s.items()}
+    named = {f'{part}.{k}': v for part, values in parts.items() for k, v in values.items()}
+    return {**named, **adam, 'generator': run.generator.get_state()}
 
 def _restore(run, tensors):
     "Put a checkpoint's tensors back; returns the best weights"
@@ -400,14 +392,21 @@ def _restore(run, tensors):
     return {k: v.clone() for k, v in part('best').items()}
 
 # %% ../nbs/13_training.ipynb #d05a0976
-def _same_run(path, old, new):
-    "A ValueError unless a checkpoint's settings are the ones asked for"
-    old, new = {**_options, **old}, {**_options, **new}
-    differ = [f'{k}: {old.get(k)} there, {new.get(k)} asked for' for k in {**old, **new} if old.get(k) != new.get(k)]
-    if differ: raise ValueError(f'train: {path.parent.name} holds another run ({"; ".join(sorted(differ))}); choose another folder')
-
 class TrainingStopped(RuntimeError):
     "A loss or gradient that is no number; the message says where, and which checkpoint is good"
+
+def _explain(e, log, work):
+    "Say which checkpoint is good, and keep the batch that broke the run"
+    message, batch = e.args
+    if log.out is None:
+        lost = 'no folder was given, so nothing was saved. The network has the last finite weights'
+        return TrainingStopped(f'{message}; {lost}')
+    from safetensors.torch import save
+    x, y = (t[batch.to(t.device)].cpu().contiguous() for t in (work.x, work.y))
+    write_file(log.out/'bad_batch.safetensors', save({'x': x, 'y': y, 'index': batch}))
+    last = f'the last good checkpoint is checkpoint.safetensors, after epoch {len(log.rows)}'
+    good = last if log.rows else 'there is no checkpoint yet'
+    return TrainingStopped(f'{message}; {good}; the batch is in bad_batch.safetensors')
 
 # %% ../nbs/13_training.ipynb #fcfe67c3
 _options = dict(schedule='drop', ema=0., augment=0, mirror=True, autocast=False, processes=1, init=None, spread=0.)
@@ -424,6 +423,17 @@ class _Run:
     rank:int = 0               # number of this process
     mean:dict|None = None      # averaged weights
 
+@dataclass
+class _Work:
+    "The images of a run, and how they are gone through"
+    x:Tensor        # training images, [n, *input_shape]
+    y:Tensor        # their labels, [n]
+    held:tuple|None # (images, labels) for validation
+    epochs:int
+    batch_size:int
+    seed:int
+
+# %% ../nbs/13_training.ipynb #9d51d4cd
 def _weights(model): return {k: v.detach().clone() for k, v in model.state_dict().items()}
 
 @contextmanager
@@ -447,13 +457,19 @@ def _average(run, steps):
 def _team(device):
     "(number of this process, how many there are, its device); more than one under `accelerate launch`"
     try: torch.empty(0, device=device)
-    except (RuntimeError, AssertionError): raise ValueError(f'train: expected a device that this machine has, such as cpu or cuda, got {device!r}') from None
+    except (RuntimeError, AssertionError):
+        wanted = 'a device that this machine has, such as cpu or cuda'
+        raise ValueError(f'train: expected {wanted}, got {device!r}') from None
     if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0, 1, torch.device(device)
     try: from accelerate import PartialState
-    except ImportError: raise ValueError("train: several processes were started, which need accelerate: pip install 'mmr_nb[accelerate]'") from None
+    except ImportError:
+        raise ValueError("train: several processes were started, which need accelerate: "
+                         "pip install 'mmr_nb[accelerate]'") from None
     state = PartialState(cpu=torch.device(device).type == 'cpu')
-    return state.process_index, state.num_processes, torch.device(state.device.type, state.device.index if state.device.type != 'cpu' else None)
+    number = state.device.index if state.device.type != 'cpu' else None
+    return state.process_index, state.num_processes, torch.device(state.device.type, number)
 
+# %% ../nbs/13_training.ipynb #c5ad8dfc
 def _share(batch, rank, processes):
     "This process's part of a batch, and its weight in the sum over processes"
     if len(batch) < processes: return batch, 1/processes
@@ -466,90 +482,164 @@ def _add_up(model, numbers, share):
     grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters()]
     values = torch.tensor([*numbers.values()], dtype=grads[0].dtype, device=grads[0].device)
     total = reduce(share*torch.cat([values, *(g.flatten() for g in grads)]), 'sum')
-    for w, g in zip(model.parameters(), total[len(values):].split([g.numel() for g in grads])): w.grad = g.view_as(w).clone()
+    parts = total[len(values):].split([g.numel() for g in grads])
+    for w, g in zip(model.parameters(), parts): w.grad = g.view_as(w).clone()
     return dict(zip(numbers, total[:len(values)].tolist()))
+
+def _same_start(model):
+    "Give every process the first one's weights"
+    from accelerate.utils import broadcast
+    with torch.no_grad():
+        for v in model.state_dict().values(): v.copy_(broadcast(v.clone()))
 
 # %% ../nbs/13_training.ipynb #f5bc63e5
 def _step(run, x, y, t, generator, share=1.):
     "One step of Adam; (objective, parts) before it. Weights stay as they were if the loss or a gradient is not finite"
     for group in run.opt.param_groups: group['lr'] = run.scheme.lr*schedules[run.options['schedule']](t)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.options['autocast']): loss, parts = run.scheme.loss(run.model, x, y, t, generator)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.options['autocast']):
+        loss, parts = run.scheme.loss(run.model, x, y, t, generator)
     numbers = dict(loss=loss.item(), **{k: v.item() if isinstance(v, Tensor) else v for k, v in parts.items()})
     run.opt.zero_grad(set_to_none=True); loss.backward()
     if run.options['processes'] > 1: numbers = _add_up(run.model, numbers, share)
     if not math.isfinite(numbers['loss']): raise FloatingPointError(f'expected a finite loss, got {numbers}')
     bad = [n for n, w in run.model.named_parameters() if w.grad is not None and not w.grad.isfinite().all()]
-    if bad: raise FloatingPointError(f'expected finite gradients, got Inf or NaN in that of {", ".join(bad)}, loss {numbers["loss"]:g}')
+    if bad:
+        where = f'that of {", ".join(bad)}, loss {numbers["loss"]:g}'
+        raise FloatingPointError(f'expected finite gradients, got Inf or NaN in {where}')
     run.opt.step()
     return numbers
 
 def _noise(run, seed, epoch):
     "Source of random starts and crops: the run's own, or one for each process of several"
     if run.options['processes'] == 1: return run.generator
-    return torch.Generator().manual_seed(int(_digest(seed, '.', epoch, '.', run.rank)[:12], 16))
+    return torch.Generator().manual_seed(int(digest(seed, '.', epoch, '.', run.rank)[:12], 16))
 
-def _epoch(run, x, y, epoch, epochs, batch_size, seed, bar):
+# %% ../nbs/13_training.ipynb #071c22fb
+def _batch(run, work, batch, noise):
+    "This process's images and labels of a batch, and its share"
+    b, share = _share(batch, run.rank, run.options['processes'])
+    x, y = work.x[b.to(work.x.device)], work.y[b.to(work.y.device)]
+    if run.options['augment']: x = shift_and_mirror(x, run.options['augment'], noise, run.options['mirror'])
+    return x, y, share
+
+def _epoch(run, work, epoch, bar):
     "One pass over the training images; means of the objective's parts, and the schedules' values at its end"
-    order = torch.randperm(len(x), generator=run.generator).split(batch_size)
-    sums, noise, options = {}, _noise(run, seed, epoch), run.options
+    n = len(work.x)
+    order = torch.randperm(n, generator=run.generator).split(work.batch_size)
+    sums, noise = {}, _noise(run, work.seed, epoch)
     run.model.train()
     for i, batch in enumerate(order):
-        b, share = _share(batch, run.rank, run.options['processes'])
-        xb, yb = x[b.to(x.device)], y[b.to(x.device)]
-        if options['augment']: xb = shift_and_mirror(xb, options['augment'], noise, options['mirror'])
-        try: numbers = _step(run, xb, yb, (epoch + i/len(order))/epochs, noise, share)
-        except FloatingPointError as e: raise TrainingStopped(f'train: epoch {epoch + 1}, batch {i + 1} of {len(order)}: {e}', batch) from None
+        x, y, share = _batch(run, work, batch, noise)
+        try: numbers = _step(run, x, y, (epoch + i/len(order))/work.epochs, noise, share)
+        except FloatingPointError as e:
+            raise TrainingStopped(f'train: epoch {epoch + 1}, batch {i + 1} of {len(order)}: {e}', batch) from None
         if run.mean: _average(run, epoch*len(order) + i)
         for k, v in numbers.items(): sums[k] = sums.get(k, 0.) + v*len(batch)
-        bar.update(); bar.set_postfix_str(f'epoch {epoch + 1}/{epochs}, loss {numbers["loss"]:.3f}', refresh=False)
+        bar.update(); bar.set_postfix_str(f'epoch {epoch + 1}/{work.epochs}, loss {numbers["loss"]:.3f}', refresh=False)
     run.model.eval()
     last = {k: numbers[k] for k in ('lmbd', 'n_rb', 'eps') if k in numbers}
-    return {**{k: v/len(x) for k, v in sums.items()}, **last, 'lr': run.opt.param_groups[0]['lr']}
+    return {**{k: v/n for k, v in sums.items()}, **last, 'lr': run.opt.param_groups[0]['lr']}
 
 # %% ../nbs/13_training.ipynb #c10800c9
-_columns = ['epoch', 'loss', 'ce', 'mmr', 'robust_ce', 'train_error', 'val_error', 'val_loss', 'lr', 'lmbd', 'n_rb', 'eps', 'seconds']
+_columns = ['epoch', 'loss', 'ce', 'mmr', 'robust_ce', 'train_error', 'val_error', 'val_loss',
+            'lr', 'lmbd', 'n_rb', 'eps', 'seconds']
 
 def _history(rows, settings):
     "The history as a table; settings and the best epoch in its attrs"
     table = pd.DataFrame(rows)
-    table = table[[c for c in _columns if c in table] + [c for c in table if c not in _columns]] if rows else pd.DataFrame(columns=_columns)
+    others = [c for c in table if c not in _columns]
+    table = table[[c for c in _columns if c in table] + others] if rows else pd.DataFrame(columns=_columns)
     scored = [r for r in rows if r.get('val_loss') is not None]
     best = min(scored, key=lambda r: r['val_loss'])['epoch'] if scored else (rows[-1]['epoch'] if rows else None)
     table.attrs = dict(settings=settings, best_epoch=best)
     return table
 
-def _split(data, val, seed):
+# %% ../nbs/13_training.ipynb #0beb75ef
+def validation_split(
+    data:ImageData, # its training images are split
+    val:float,      # share held back, of every class
+    seed:int=0,     # of the choice
+)->tuple:           # ((images, labels) to train on, the same held back, or None where val is 0)
     "Training and validation part of the training images"
     n = round(val*len(data.x_train))
     if n == 0: return (data.x_train, data.y_train), None
     rest, held = (torch.as_tensor(i) for i in stratified_split(data.y_train, n, seed))
     return (data.x_train[rest], data.y_train[rest]), (data.x_train[held], data.y_train[held])
 
-# %% ../nbs/13_training.ipynb #1ac3fd81
-def _write_run(out, model, best, history, data, about):
-    "last.safetensors, best.safetensors with their cards, and history.csv"
-    settings, rows = history.attrs['settings'], history.to_dict('records')
-    for kind, weights in (('last', model.state_dict()), ('best', best)):
-        epoch = history.attrs['best_epoch'] if kind == 'best' else len(rows)
-        save_weights(copy_network(model, weights), out/f'{kind}.safetensors', data.input_shape,
-                     **settings, **about, epoch=epoch, seconds=round(rows[-1]['seconds'], 1),
-                     val_error=rows[epoch - 1].get('val_error'), torch=torch.__version__, python=platform.python_version())
-    _write_file(out/'history.csv', history.to_csv(index=False))
+def _look(run, work):
+    "After an epoch: training error; validation error and objective, with the end-of-run settings"
+    row = dict(train_error=error_rate(run.model, work.x, work.y))
+    if not work.held: return row
+    generator = torch.Generator().manual_seed(work.seed)
+    loss = _final_objective(run.scheme, run.model, *work.held, generator)
+    return dict(row, val_error=error_rate(run.model, *work.held), val_loss=loss)
 
+# %% ../nbs/13_training.ipynb #1ac3fd81
+@dataclass
+class _Log:
+    "What is known of a run so far, and where it is kept"
+    settings:dict
+    best:dict            # weights of the best epoch
+    rows:list            # one an epoch
+    out:Path|None        # folder of the run
+    file:Path|None       # its checkpoint
+    warned:bool = False
+    @property
+    def history(self): return _history(self.rows, self.settings)
+    def save(self, run):
+        save_checkpoint(self.file, _state(run, self.best), dict(settings=self.settings, rows=self.rows))
+        write_file(self.out/'history.csv', self.history.to_csv(index=False))
+
+def _begin(run, settings, out, resume):
+    "A run's log, empty or from its checkpoint"
+    log = _Log(settings, _weights(run.model), [], None if out is None else Path(out), None)
+    if log.out is None: return log
+    log.file = claim_run(log.out, resume)
+    if resume and log.file.exists():
+        meta, tensors = read_checkpoint(log.file)
+        check_same_run(log.file, {**_options, **meta['settings']}, {**_options, **settings})
+        log.rows, log.best = meta['rows'], _restore(run, tensors)
+    return log
+
+# %% ../nbs/13_training.ipynb #676cf5b2
 def _device_words(device):
     "The device in words, for the card"
     if device.type == 'cuda': return torch.cuda.get_device_name(device)
     return f'{device.type}, {torch.get_num_threads()} thread{"s"*(torch.get_num_threads() > 1)}'
 
-def _look(run, x, y, held, seed):
-    "After an epoch: training error; validation error and objective, with the end-of-run settings"
-    row = dict(train_error=error_rate(run.model, x, y))
-    if held: row.update(val_error=error_rate(run.model, *held), val_loss=_final_objective(run.scheme, run.model, *held, torch.Generator().manual_seed(seed)))
+def _finish(run, log, data, about):
+    "last.safetensors, best.safetensors with their cards, and history.csv"
+    history, rows = log.history, log.rows
+    for kind, weights in (('last', run.model.state_dict()), ('best', log.best)):
+        epoch = history.attrs['best_epoch'] if kind == 'best' else len(rows)
+        made = dict(epoch=epoch, seconds=round(rows[-1]['seconds'], 1), val_error=rows[epoch - 1].get('val_error'))
+        save_weights(copy_network(run.model, weights), log.out/f'{kind}.safetensors', data.input_shape, **log.settings,
+                     **about, **made, torch=torch.__version__, python=platform.python_version())
+    write_file(log.out/'history.csv', history.to_csv(index=False))
+
+# %% ../nbs/13_training.ipynb #e7d8ed4a
+def _next_epoch(run, work, log, bar):
+    "One more epoch, its row in the log, and the log in its folder"
+    start, epoch = time.perf_counter(), len(log.rows)
+    try: row = _epoch(run, work, epoch, bar)
+    except TrainingStopped as e: raise _explain(e, log if run.rank == 0 else replace(log, out=None), work) from None
+    with _averaged(run):
+        row.update(epoch=epoch + 1, **_look(run, work))
+        log.rows.append(row)
+        if log.history.attrs['best_epoch'] == epoch + 1: log.best = _weights(run.model)
+    row['seconds'] = time.perf_counter() - start + (log.rows[-2]['seconds'] if epoch else 0.)
+    if log.out is not None and run.rank == 0: log.save(run)
     return row
+
+def _advise(run, work, log):
+    "Warn, once, of a run that is stuck"
+    if run.rank or log.warned or not (advice := stuck(log.history, work.y)): return
+    warnings.warn(f'train: {advice}', stacklevel=3)
+    log.warned = True
 
 # %% ../nbs/13_training.ipynb #da693048
 def train(
-    model:nn.Module,        # network that `lower` takes; trained in place, ends with the last epoch's weights, in eval mode
+    model:nn.Module,        # that `lower` takes; trained in place, ends with the last epoch's weights, in eval mode
     data:ImageData,         # only its training images are used
     scheme,                 # Plain, MMR, Universal, KW, Adversarial, or any dataclass with `name`, `lr` and `loss`
     epochs:int,             # passes over the training images
@@ -566,104 +656,75 @@ def train(
     augment:int=0,          # largest shift of random crops, in pixels, mirroring included; 0: neither
     mirror:bool=True,       # False: shifts without mirroring
     autocast:bool=False,    # bfloat16 for the plain forward pass
-    start:dict|None=None,   # where the first weights come from, as dict(init='FILE', spread=.2): for the cards, and compared before a run is resumed
+    start:dict|None=None,   # where the first weights come from, as dict(init='FILE', spread=.2): a setting, on the cards
     about:dict|None=None,   # more for the cards, as the command
 )->pd.DataFrame:            # one row an epoch; .attrs: settings, best_epoch
     "Train with the paper's loop: Adam and the schedules of B.1"
     rank, processes, device = _team(device)
     options = dict(schedule=schedule, ema=ema, augment=augment, mirror=mirror, autocast=autocast, processes=processes)
-    settings = {**_settings(model, data, scheme, epochs, batch_size, val, seed, out is not None), **_checked_options(options), **(start or {})}
-    about = dict(about or {}, device=_device_words(device))
-    out = None if out is None else Path(out)
-    (x, y), held = _split(data, val, seed)
-    model.to(device)
-    x, y = x.to(device), y.to(device)
-    if held: held = tuple(h.to(device) for h in held)
-    run = _Run(scheme, model, torch.optim.Adam(model.parameters(), lr=scheme.lr), torch.Generator().manual_seed(seed), options, device, rank, _weights(model) if ema else None)
-    rows, best, warned = [], _weights(model), False
-    if out is not None:
-        file = _claim(out, resume)
-        if resume and file.exists():
-            meta, tensors = _read_checkpoint(file)
-            _same_run(file, meta['settings'], settings)
-            rows, best = meta['rows'], _restore(run, tensors)
+    settings = _settings(model, data, scheme, epochs, batch_size, val, seed, out is not None)
+    settings = {**settings, **_checked_options(options), **(start or {})}
+    work, generator = _work(data, val, epochs, batch_size, seed, device), torch.Generator().manual_seed(seed)
+    adam = torch.optim.Adam(model.to(device).parameters(), lr=scheme.lr)
+    run = _Run(scheme, model, adam, generator, options, device, rank, _weights(model) if ema else None)
+    log = _begin(run, settings, out, resume)
     if processes > 1: _same_start(model)
-    steps, done = math.ceil(len(x)/batch_size), len(rows)
-    with tqdm(total=epochs*steps, initial=done*steps, disable=not progress or rank > 0, desc=f'train {scheme.name}', unit='batch') as bar:
-        for epoch in range(done, epochs):
-            start = time.perf_counter()
-            try: row = _epoch(run, x, y, epoch, epochs, batch_size, seed, bar)
-            except TrainingStopped as e: raise _explain(e, out if rank == 0 else None, rows, x, y) from None
-            with _averaged(run):
-                row.update(epoch=epoch + 1, **_look(run, x, y, held, seed))
-                rows.append(row)
-                history = _history(rows, settings)
-                if history.attrs['best_epoch'] == epoch + 1: best = _weights(model)
-            row['seconds'] = time.perf_counter() - start + (rows[-2]['seconds'] if epoch else 0.)
-            if out is not None and rank == 0:
-                _save_checkpoint(file, run, best, dict(settings=settings, rows=rows))
-                _write_file(out/'history.csv', _history(rows, settings).to_csv(index=False))
+    steps, quiet = math.ceil(len(work.x)/batch_size), not progress or rank > 0
+    shown = dict(total=epochs*steps, initial=len(log.rows)*steps, desc=f'train {scheme.name}', unit='batch')
+    with tqdm(disable=quiet, **shown) as bar:
+        while len(log.rows) < epochs:
+            row = _next_epoch(run, work, log, bar)
             if callback and rank == 0: callback(row)
-            if rank == 0 and not warned and (advice := stuck(history, y)):
-                warnings.warn(f'train: {advice}', stacklevel=2)
-                warned = True
+            _advise(run, work, log)
     if run.mean: model.load_state_dict(run.mean)
     model.eval()
-    history = _history(rows, settings)
-    if out is not None and rank == 0: _write_run(out, model, best, history, data, about)
-    return history
+    if log.out is not None and rank == 0: _finish(run, log, data, dict(about or {}, device=_device_words(device)))
+    return log.history
 
 # %% ../nbs/13_training.ipynb #854f10e3
 def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
-    if not isinstance(model, nn.Module): raise ValueError(f'train: expected an nn.Module to train, got {type(model).__name__}')
-    if not (hasattr(scheme, 'loss') and is_dataclass(scheme)): raise ValueError(f'train: expected a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`, got {scheme!r}')
+    if not isinstance(model, nn.Module):
+        raise ValueError(f'train: expected an nn.Module to train, got {type(model).__name__}')
+    if not (hasattr(scheme, 'loss') and is_dataclass(scheme)):
+        kinds = 'a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`'
+        raise ValueError(f'train: expected {kinds}, got {scheme!r}')
     for name, v in dict(epochs=epochs, batch_size=batch_size).items():
-        if not (isinstance(v, int) and v >= 1): raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
+        if isinstance(v, int) and v >= 1: continue
+        raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
     net = lower(check_copy(model, data.input_shape, 'train') if to_file else model, data.input_shape, training=True)
-    if net.n_classes != data.n_classes: raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
-    return dict(data=data.name, data_sha256=_digest(data.x_train, data.y_train), scheme=_jsonable(scheme), epochs=epochs,
-                batch_size=batch_size, val=val, seed=seed, architecture=json.dumps(describe(model)) if to_file else type(model).__name__)
+    if net.n_classes != data.n_classes:
+        raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
+    made = json.dumps(describe(model)) if to_file else type(model).__name__
+    return dict(data=data.name, data_sha256=digest(data.x_train, data.y_train), scheme=_jsonable(scheme),
+                epochs=epochs, batch_size=batch_size, val=val, seed=seed, architecture=made)
 
 def _checked_options(options):
     "The options, or an error that says what was expected"
-    if options['schedule'] not in schedules: raise ValueError(f'train: expected a schedule among {", ".join(schedules)}, got {options["schedule"]!r}')
-    if not 0 <= options['ema'] < 1: raise ValueError(f'train: expected ema, a decay, in [0, 1), got {options["ema"]}')
-    if not (isinstance(options['augment'], int) and options['augment'] >= 0): raise ValueError(f'train: expected augment, pixels, to be a whole number >= 0, got {options["augment"]!r}')
+    schedule, ema, augment = (options[k] for k in ('schedule', 'ema', 'augment'))
+    if schedule not in schedules:
+        raise ValueError(f'train: expected a schedule among {", ".join(schedules)}, got {schedule!r}')
+    if not 0 <= ema < 1: raise ValueError(f'train: expected ema, a decay, in [0, 1), got {ema}')
+    if not (isinstance(augment, int) and augment >= 0):
+        raise ValueError(f'train: expected augment, pixels, to be a whole number >= 0, got {augment!r}')
     return options
 
-def _same_start(model):
-    "Give every process the first one's weights"
-    from accelerate.utils import broadcast
-    with torch.no_grad():
-        for v in model.state_dict().values(): v.copy_(broadcast(v.clone()))
+def _work(data, val, epochs, batch_size, seed, device):
+    "The images on their device"
+    (x, y), held = validation_split(data, val, seed)
+    held = tuple(h.to(device) for h in held) if held else None
+    return _Work(x.to(device), y.to(device), held, epochs, batch_size, seed)
 
-def _claim(out, resume):
-    "The checkpoint's path in a folder that is ours to write to"
-    try: out.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise ValueError(f'train: cannot write to the folder {out.name}: {e.strerror}') from None
-    file = out/'checkpoint.safetensors'
-    if file.exists() and not resume: raise ValueError(f'train: the folder {out.name} holds a run already: go on with it (--resume, resume=True) or choose another')
-    kept = [name for name in ('best.safetensors', 'last.safetensors', 'history.csv') if (out/name).exists()]
-    if kept and not file.exists(): raise ValueError(f'train: the folder {out.name} holds {", ".join(kept)} of a run without its checkpoint: choose another')
-    return file
-
-def _explain(e, out, rows, x, y):
-    "Say which checkpoint is good, and keep the batch that broke the run"
-    message, batch = e.args
-    if out is None: return TrainingStopped(f'{message}; no folder was given, so nothing was saved. The network has the last finite weights')
-    from safetensors.torch import save
-    _write_file(out/'bad_batch.safetensors', save({'x': x[batch.to(x.device)].cpu().contiguous(), 'y': y[batch.to(y.device)].cpu().contiguous(), 'index': batch}))
-    good = f'the last good checkpoint is checkpoint.safetensors, after epoch {len(rows)}' if rows else 'there is no checkpoint yet'
-    return TrainingStopped(f'{message}; {good}; the batch is in bad_batch.safetensors')
-
+# %% ../nbs/13_training.ipynb #c02d207b
 def tensorboard_callback(
     folder,         # where TensorBoard looks: `tensorboard --logdir folder`
 ):                  # for `train(..., callback=...)`
     "Each epoch's numbers for TensorBoard (extra: mmr_nb[tensorboard])"
     try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError: raise ValueError("tensorboard_callback: expected the package tensorboard, which is not installed: pip install 'mmr_nb[tensorboard]'") from None
+    except ImportError:
+        raise ValueError("tensorboard_callback: expected the package tensorboard, which is not installed: "
+                         "pip install 'mmr_nb[tensorboard]'") from None
     def write(row):
         with SummaryWriter(str(folder)) as w:
             for k, v in row.items():

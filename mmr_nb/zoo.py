@@ -36,7 +36,8 @@ def model_folders()->list: # of Path, those that exist
 
 def _cards():
     "name -> card file of every network there is, the first folder winning"
-    return {f.stem: f for folder in reversed(model_folders()) for f in sorted(folder.glob('*.json')) if f.with_suffix('.safetensors').exists()}
+    files = [f for folder in reversed(model_folders()) for f in sorted(folder.glob('*.json'))]
+    return {f.stem: f for f in files if f.with_suffix('.safetensors').exists()}
 
 def _read_card(file):
     try: card = json.loads(file.read_text(encoding='utf-8'))
@@ -51,24 +52,31 @@ def load_model(
 )->nn.Sequential:     # eval mode, float32, takes images in [0,1]; its card as `.card`
     "A trained network of the zoo, checked against its card's SHA-256"
     cards = _cards()
-    if name not in cards: raise ValueError(f'load_model: expected one of the networks {", ".join(sorted(cards)) or "(none found)"}; got {name!r}. A folder with more can be named by MMR_MODELS')
+    if name not in cards:
+        known, more = ', '.join(sorted(cards)) or '(none found)', 'A folder with more can be named by MMR_MODELS'
+        raise ValueError(f'load_model: expected one of the networks {known}; got {name!r}. {more}')
     _read_card(cards[name])
     return load_weights(cards[name].with_suffix('.safetensors')).float()
 
 # %% ../nbs/14_zoo.ipynb #587e28e4
 def _error(who, v):
     "A share between 0 and 1"
-    if not (isinstance(v, (int, float)) and 0 <= v <= 1): raise ValueError(f'publish: expected {who}, a fraction, in [0, 1], got {v!r}')
+    if not (isinstance(v, (int, float)) and 0 <= v <= 1):
+        raise ValueError(f'publish: expected {who}, a fraction, in [0, 1], got {v!r}')
     return v
 
 def _check_robust(entry):
     "One entry of robust errors, complete and in order"
     missing = {'p', 'eps', 'points', 'lb', 'ub', 'protocol'} - {*entry}
-    if missing: raise ValueError(f'publish: robust errors need p, eps, points, lb, ub and protocol; missing: {", ".join(sorted(missing))}')
-    if not _error('lb', entry['lb']) <= _error('ub', entry['ub']): raise ValueError(f'publish: expected lb <= ub, got {entry["lb"]} and {entry["ub"]}')
+    if missing:
+        needed = 'p, eps, points, lb, ub and protocol'
+        raise ValueError(f'publish: robust errors need {needed}; missing: {", ".join(sorted(missing))}')
+    if not _error('lb', entry['lb']) <= _error('ub', entry['ub']):
+        raise ValueError(f'publish: expected lb <= ub, got {entry["lb"]} and {entry["ub"]}')
     p = read_norm(entry['p'], 'publish')
     return {**entry, 'p': 'inf' if p == inf else int(p)}
 
+# %% ../nbs/14_zoo.ipynb #c4ab7309
 def publish(
     run,                # folder that `train` wrote
     name:str,           # for the zoo, as `model_name` makes it
@@ -82,13 +90,16 @@ def publish(
     "Put a finished run's network into the zoo, with its card"
     run, file = Path(run), Path(folder)/f'{name}.safetensors'
     if kind not in ('best', 'last'): raise ValueError(f"publish: expected kind 'best' or 'last', got {kind!r}")
-    if not (run/f'{kind}.safetensors').exists(): raise ValueError(f'publish: expected a finished run in {run.name}, got none (no {kind}.safetensors)')
-    if file.exists() and not replace: raise ValueError(f'publish: {name} is in the zoo already; replace=True takes its place')
+    if not (run/f'{kind}.safetensors').exists():
+        raise ValueError(f'publish: expected a finished run in {run.name}, got none (no {kind}.safetensors)')
+    if file.exists() and not replace:
+        raise ValueError(f'publish: {name} is in the zoo already; replace=True takes its place')
     model = load_weights(run/f'{kind}.safetensors')
     made = {k: v for k, v in model.card.items() if k not in ('sha256', 'layers', 'input_shape', 'architecture')}
     made.update(more)
     missing = {'command', 'device'} - {*made}
-    if missing: raise ValueError(f'publish: the card of {run.name} lacks {", ".join(sorted(missing))}: give it, as command="mmr_train ..."')
+    if missing:
+        raise ValueError(f'publish: the card of {run.name} lacks {", ".join(sorted(missing))}: give it, as command="mmr_train ..."')
     measured = dict(test_error=_error('test_error', test_error), robust=[_check_robust(r) for r in robust])
     return save_weights(model.float(), file, tuple(model.card['input_shape']), **{**made, **measured, 'name': name})
 
@@ -97,10 +108,13 @@ def _row(card):
     "What the table says of a network"
     scheme, r = card.get('scheme') or {}, (card.get('robust') or [{}])[0]
     percent = lambda v: None if v is None else 100*v
-    return dict(data=card.get('data'), scheme=scheme.get('name') if isinstance(scheme, dict) else scheme, epochs=card.get('epochs'), minutes=round(card.get('seconds', math.nan)/60, 1),
-                test_error=percent(card.get('test_error')), p=r.get('p'), eps=r.get('eps'), points=r.get('points'), robust_error_lb=percent(r.get('lb')), robust_error_ub=percent(r.get('ub')))
+    name = scheme.get('name') if isinstance(scheme, dict) else scheme
+    run = dict(data=card.get('data'), scheme=name, epochs=card.get('epochs'), minutes=round(card.get('seconds', math.nan)/60, 1))
+    asked = {k: r.get(k) for k in ('p', 'eps', 'points')}
+    bounds = dict(robust_error_lb=percent(r.get('lb')), robust_error_ub=percent(r.get('ub')))
+    return dict(run, test_error=percent(card.get('test_error')), **asked, **bounds)
 
-def list_models()->pd.DataFrame: # a row a network, by name; errors in percent; robust errors of the first norm its card has
+def list_models()->pd.DataFrame: # a row a network; errors in percent; robust errors of the card's first norm
     "The networks of the zoo"
     rows = {}
     for name, file in sorted(_cards().items()):
