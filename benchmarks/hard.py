@@ -18,7 +18,7 @@ from mmr_nb.training import Plain, error_rate, train
 from mmr_nb.zoo import load_model
 
 asked = {'mnist-fc4x256-linf-plain': .02, 'mnist-fc6x256-linf-plain': .015}
-ways = {'float32': dict(dtype=torch.float32), 'as it is': dict(), 'as it is, no tightening': dict(tighten=0)}
+ways = {'float32': dict(dtype=torch.float32), 'as it is': dict()}
 
 
 def deep(depth, width=256):
@@ -63,13 +63,13 @@ def measured(name, eps, first, points, timeout):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--train', type=int, help='hidden layers of a network to train'); a.add_argument('--out', help='its folder')
-    a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
+    a.add_argument('--only', help='one network of them'); a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
     a.add_argument('--timeout', type=float, default=10., help='processor seconds a point')
     o = a.parse_args()
     if o.train: return print(trained(o.train, o.out))
     settings = dict(points=o.points, first=o.first, timeout=o.timeout, data='mnist', threads=torch.get_num_threads(),
                     torch=torch.__version__, python=platform.python_version(), seconds='of the processor')
-    print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items()]), indent=1))
+    print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items() if o.only in (None, n)]), indent=1))
 
 
 if __name__ == '__main__': main()
