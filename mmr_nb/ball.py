@@ -347,11 +347,13 @@ def _products(device):
     b = torch.backends
     holders = (b.mkldnn.matmul, b.mkldnn.conv) if device == 'cpu' and hasattr(b.mkldnn, 'matmul') else (
         b.cuda.matmul, b.cudnn.conv) if device == 'cuda' and hasattr(b.cuda.matmul, 'fp32_precision') else ()
-    if holders: return [_switch(h, 'fp32_precision', 'ieee') for h in holders]
+    # cuDNN's algorithms may trade digits for speed
+    off = [_switch(b.cudnn, 'enabled', False)] if device == 'cuda' else []
+    if holders: return off + [_switch(h, 'fp32_precision', 'ieee') for h in holders]
     # PyTorch before 2.9
     if device == 'cpu':
         return [(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, 'highest')]
-    return [_switch(b.cuda.matmul, 'allow_tf32', False), _switch(b.cudnn, 'allow_tf32', False)]
+    return off + [_switch(b.cuda.matmul, 'allow_tf32', False), _switch(b.cudnn, 'allow_tf32', False)]
 
 @contextmanager
 def _exact_products(device):
