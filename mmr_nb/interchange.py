@@ -8,7 +8,7 @@ __all__ = ['tol_outputs', 'OnnxNode', 'OnnxNetwork', 'load_onnx', 'run_onnx', 's
            'split_inputs', 'Answer', 'replace_formula', 'verify', 'witness_text', 'read_instances', 'verify_all',
            'interchange_folder', 'known_verdicts']
 
-# %% ../nbs/15_interchange.ipynb #f5373511
+# %% ../nbs/15_interchange.ipynb #9d101ac5
 import contextlib, copy, csv, hashlib, io, itertools, logging, math, os, re, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from torch import Tensor
 from .ball import exact_arithmetic
 from .lowering import Scale, lower
 from .bounds import interval_bounds, margin_bounds
-from .milp import read_timeout
+from .solver import read_timeout
 from .certify import certify, tol_margin
 
 # %% ../nbs/15_interchange.ipynb #0e9bbdf7
