@@ -46,7 +46,7 @@ class _Broken(Exception): pass
 
 def _refuse(why): raise _Refused(why)
 
-# %% ../nbs/15_interchange.ipynb #43110cd9
+# %% ../nbs/15_interchange.ipynb #594abc24
 def _aligned(n, *args):
     "Operands whose axes line up: a value of lower rank gets ones behind its batch axis"
     ranks = [a.dim() - given for a, given in zip(args, n.given)]
@@ -58,6 +58,7 @@ def _arithmetic(f): return lambda n, a, b: f(*_aligned(n, a, b))
 
 def _of_many(f): return lambda n, *args: reduce(f, _aligned(n, *args))
 
+# %% ../nbs/15_interchange.ipynb #323d6fe7
 def _product(n, a, b):
     "MatMul with a matrix from either side"
     if all(n.given): _refuse('a product of two values that both depend on the input')
@@ -88,7 +89,7 @@ def _gemm(n, a, b, c=None):
     if not n.given[2] and c.numel() == len(W): return F.linear(a, W, c.reshape(-1))
     return F.linear(a, W) + c
 
-# %% ../nbs/15_interchange.ipynb #d43e710a
+# %% ../nbs/15_interchange.ipynb #f16f7935
 def _image(x):
     "A value [b, 1, C, *size] as [b, C, *size]"
     if x.dim() < 4 or x.dim() > 5 or x.shape[1] != 1:
@@ -113,6 +114,7 @@ def _padded(x, before, after, **how):
     "Padding of the last axes"
     return F.pad(x, [v for pair in zip(reversed(before), reversed(after)) for v in pair], **how)
 
+# %% ../nbs/15_interchange.ipynb #04932d1e
 def _convolution(n, x, W, bias=None):
     x, f = _image(x), {3: F.conv1d, 4: F.conv2d}.get(W.dim()) or _refuse(f'a convolution with '
         f'weights {list(W.shape)}')
@@ -134,7 +136,7 @@ def _transposed(n, x, W, bias=None):
             y = y.narrow(axis, i, y.shape[axis] - i - j)
     return y.unsqueeze(1)
 
-# %% ../nbs/15_interchange.ipynb #9be7523d
+# %% ../nbs/15_interchange.ipynb #4ab61232
 def _reach(n, size, k, s, before, after, d):
     "Padding after the image by which every window is whole, ceil_mode included"
     if not n.get('ceil_mode', 0): return after
@@ -160,6 +162,7 @@ def _average_pool(n, x):
     share = f(_padded(ones, [0]*len(k), [r - a for r, a in zip(reach, after)]), k, s)
     return (y*(1/share).to(x.dtype)).unsqueeze(1)
 
+# %% ../nbs/15_interchange.ipynb #b259617f
 def _max_pool(n, x):
     x, k = _image(x), n.get('kernel_shape')
     s, before, after, d = _window(n, x.shape[2:], k)
@@ -179,7 +182,7 @@ def _norm(n, x, scale, shift, mean, var):
                      mean, var, scale, shift, False, 0., n.get('epsilon', 1e-5))
     return y.unsqueeze(1)
 
-# %% ../nbs/15_interchange.ipynb #570a1725
+# %% ../nbs/15_interchange.ipynb #bb6a7f53
 def _axis(n, x, default=0, key='axis'):
     "An axis of the graph as one of the tensor"
     rank, axis = x.dim() - 1, n.get(key, default)
@@ -206,6 +209,7 @@ def _flatten(n, x):
     axis, s = axis % rank if axis < 0 else axis, x.shape[1:]
     return x.reshape(len(x), math.prod(s[:axis]), math.prod(s[axis:]))
 
+# %% ../nbs/15_interchange.ipynb #b32c3c0d
 def _permute(n, x):
     order = n.get('perm') or list(range(x.dim() - 1))[::-1]
     return x.permute(0, *(i + 1 for i in order))
@@ -227,7 +231,7 @@ def _concat(n, *args):
     return torch.cat([a if given else a[None].expand(len(value), *a.shape)
                       for a, given in zip(args, n.given)], _axis(n, value))
 
-# %% ../nbs/15_interchange.ipynb #f8a68f3d
+# %% ../nbs/15_interchange.ipynb #da16c01f
 def _picked(x, axis, where):
     "Entries `where` of an axis"
     where = [int(i) for i in where]
@@ -261,6 +265,7 @@ def _split(n, x, sizes=None):
         _refuse(f'parts {sizes} of an axis of {x.shape[axis]}')
     return torch.split(x, list(sizes), axis)
 
+# %% ../nbs/15_interchange.ipynb #b224f282
 def _pad(n, x, pads=None, value=None, axes=None):
     pads, mode, rank = n.get('pads') if pads is None else pads, n.get('mode',
         'constant'), x.dim() - 1
@@ -276,7 +281,7 @@ def _pad(n, x, pads=None, value=None, axes=None):
         else: x = _picked(x, axis, np.pad(np.arange(x.shape[axis]), (before, after), mode))
     return x
 
-# %% ../nbs/15_interchange.ipynb #fce27d42
+# %% ../nbs/15_interchange.ipynb #abe5b55f
 def _reduced(mean):
     def f(n, x, axes=None):
         axes = _axes(n, x, axes)
@@ -300,6 +305,7 @@ def _prelu(n, x, slope):
     [x, slope] = _aligned(n, x, slope)
     return F.relu(x) - slope*F.relu(-x)
 
+# %% ../nbs/15_interchange.ipynb #cd1a9291
 def _clip(n, x, lo=None, hi=None):
     lo, hi = (n.get(k) if v is None else v for k, v in (('min', lo), ('max', hi)))
     return x if lo is None and hi is None else x.clamp(lo, hi)
@@ -389,7 +395,7 @@ def _float_type(constants):
     return torch.float64 if any(c.dtype == np.float64
                                 for c in constants.values()) else torch.float32
 
-# %% ../nbs/15_interchange.ipynb #25a9a9c8
+# %% ../nbs/15_interchange.ipynb #1d74bb09
 _largest = 2**28  # entries of a value; a graph that asks for more is refused
 
 def _import_onnx(who):
@@ -417,6 +423,7 @@ def _read_model(file, who):
 
 def _first_line(e): return (str(e).strip().splitlines() or [''])[0][:300] or type(e).__name__
 
+# %% ../nbs/15_interchange.ipynb #84b4c1ae
 def _initial(model, who):
     "Weights by name, as numpy arrays"
     import onnx
@@ -435,7 +442,7 @@ def _initial(model, who):
         raise ValueError(f'{who}: expected dense weights, got sparse ones')
     return out
 
-# %% ../nbs/15_interchange.ipynb #7b19bc1f
+# %% ../nbs/15_interchange.ipynb #7d705a46
 def _shapes(model, known, who):
     "(name of the input, its shape for one input in the graph, without a batch axis; same for the output)"
     inputs = [i for i in model.graph.input if i.name not in known]
@@ -457,6 +464,7 @@ def _shapes(model, known, who):
     if math.prod(rest) > _largest: raise ValueError(f'{who}: an input of shape {rest} is too large')
     return i.name, ((1,) if batched else ()) + tuple(rest), tuple(rest)
 
+# %% ../nbs/15_interchange.ipynb #5a1180f9
 def _node(place, n, opset):
     "A node of the file in Python's types"
     import onnx
@@ -584,7 +592,7 @@ def _compare(net, file, who):
 
 def _own_type(net): return next((t.dtype for t in net.parameters()), torch.float32)
 
-# %% ../nbs/15_interchange.ipynb #40cfd860
+# %% ../nbs/15_interchange.ipynb #c7503aae
 def _session(file):
     "A function of one input that runs the file"
     onnx = _import_onnx('run_onnx')
@@ -604,6 +612,7 @@ def _reference(onnx, file):
     model = onnx.reference.ReferenceEvaluator(str(file))
     return lambda a: model.run(None, {model.input_names[0]: a})[0]
 
+# %% ../nbs/15_interchange.ipynb #6b666b3a
 def run_onnx(
     file,       # path of an ONNX file
     x,          # inputs, [b, ...], each with as many entries as the network takes
@@ -810,7 +819,7 @@ def _atom(sum_, strict=False):
     return Atom(tuple(sorted(((k, v) for k, v in sum_.items() if k is not None and v),
                              key=lambda t: t[0])), Fraction(sum_.get(None, 0)), strict)
 
-# %% ../nbs/15_interchange.ipynb #4a30473d
+# %% ../nbs/15_interchange.ipynb #2226b9da
 def _is_bound(a): return isinstance(a, Atom) and len(a.terms) == 1 and a.terms[0][0][0] == 'X'
 
 def _simple(f):
@@ -823,6 +832,7 @@ def _simple(f):
     parts = [q for p in parts for q in (p.parts if type(p) is type(f) else (p,))]
     return is_all if not parts else parts[0] if len(parts) == 1 else type(f)(tuple(parts))
 
+# %% ../nbs/15_interchange.ipynb #f4901c63
 def _cases(f, fail):
     "Ways to fulfil a formula: [(bounds, formulas)]"
     if not any(map(_is_bound, f.atoms())): return [((), (f,))]
@@ -905,7 +915,7 @@ def _property_text(source):
     except OSError as e:
         raise ValueError(f'read_vnnlib: {file.name} cannot be read: {e.strerror}') from None
 
-# %% ../nbs/15_interchange.ipynb #7bc1667e
+# %% ../nbs/15_interchange.ipynb #cd0a0b48
 def _older(text, name):
     "VNN-LIB 2.0 as 1.0"
     try: import vnnlib
@@ -931,6 +941,7 @@ def _older(text, name):
     return '\n'.join([*lines, *(f'(assert {_older_formula(a.expr, fail)})'
                                 for a in query.assertions)])
 
+# %% ../nbs/15_interchange.ipynb #02e62604
 def _older_formula(e, fail):
     kind = type(e).__name__
     if kind in ('And', 'Or'):
@@ -956,7 +967,7 @@ def _older_sum(e, fail):
     place = reduce(lambda k, i: k*i[1] + i[0], zip(e.indices, e.shape), 0)
     return f'{"X" if e.kind.name == "Input" else "Y"}_{place}'
 
-# %% ../nbs/15_interchange.ipynb #10ee252d
+# %% ../nbs/15_interchange.ipynb #f08a9dc7
 def ball_property(
     x,               # one input, any shape
     y:int,           # its class
@@ -985,6 +996,7 @@ def ball_property(
                  for s in range(n_classes) if s != y)
     return make_property(len(flat), n_classes, All((*bounds, Any(wins))), 'ball_property')
 
+# %% ../nbs/15_interchange.ipynb #39678c4b
 def write_vnnlib(
     prop:Property,
     file,          # path to write to
@@ -1028,7 +1040,7 @@ def _decimal(v):
     digits = str(v.numerator*10**places//v.denominator).rjust(places + 1, '0')
     return f'{digits[:len(digits) - places]}.{digits[len(digits) - places:] or "0"}'
 
-# %% ../nbs/15_interchange.ipynb #d29500fe
+# %% ../nbs/15_interchange.ipynb #fc84904e
 def _exact_rows(atoms, n_inputs, n_outputs):
     "Atoms as rows on [x, y] and constants: coefficients exact in float64, constants rounded up"
     A, c = torch.zeros(len(atoms), n_inputs + n_outputs,
@@ -1046,6 +1058,7 @@ def _exact_rows(atoms, n_inputs, n_outputs):
         c[k] = number if Fraction(number) >= a.constant*scale else math.nextafter(number, inf)
     return A, c
 
+# %% ../nbs/15_interchange.ipynb #872b0873
 def _values(formula, each):
     "The value of a formula from its atoms' in order, >= 0 where it holds: largest of `or`, least of `and`"
     if isinstance(formula, Atom): return next(each)
@@ -1056,6 +1069,7 @@ def _values(formula, each):
         parts = pairs + parts[2*len(pairs):]
     return parts[0]
 
+# %% ../nbs/15_interchange.ipynb #445d04ac
 class PropertyNetwork(nn.Module):
     "u in [-1, 1]^d to logits (0, v_1, ..., v_m): a counterexample is a point where class 0 loses"
     def __init__(self, net, case, prop, input_shape, atoms_only=False):
@@ -1090,7 +1104,7 @@ def _around(case):
         radius.append(r if Fraction(r) >= exact else math.nextafter(r, inf))
     return torch.tensor(centre, dtype=torch.float64), torch.tensor(radius, dtype=torch.float64)
 
-# %% ../nbs/15_interchange.ipynb #bfcca356
+# %% ../nbs/15_interchange.ipynb #9504036c
 _few_inputs = 12        # boxes with at most so many inputs that move are halved
 _most_pieces = 2_000_000
 
@@ -1113,6 +1127,7 @@ def _slopes(net, formula, x):
         value = _excluded(formula, iter(net(at)[1][:, 1:].T))
         return torch.autograd.grad(value.sum(), at)[0]
 
+# %% ../nbs/15_interchange.ipynb #fce1aea4
 @torch.no_grad()
 def _look(net, formula, x):
     "(upper bound of the formula's value on each piece, points tried [2n, d], values there, steepness along each input)"
@@ -1176,7 +1191,7 @@ class Answer:
     runtime:object = None    # does the file's own runtime agree with the witness? None: there was no file
     def __str__(self): return self.verdict
 
-# %% ../nbs/15_interchange.ipynb #8323e460
+# %% ../nbs/15_interchange.ipynb #8819affc
 def _ends(case, dtype):
     "The box's least and greatest numbers of a type, float64 tensors; where there are none, the nearest"
     to, out = (np.float32 if dtype == torch.float32 else np.float64), []
@@ -1194,6 +1209,7 @@ def _into(case, x, dtype):
     inside = lambda t: torch.maximum(lo, torch.minimum(hi, t))
     return inside(inside(x.double().flatten()).to(dtype).double())
 
+# %% ../nbs/15_interchange.ipynb #a6172fe8
 class _Judge:
     "Says of a point whether it is a counterexample, by the module in float64 and by the file's runtime"
     def __init__(self, net, shape, prop, file):
@@ -1283,7 +1299,7 @@ def replace_formula(case, prop):
     return PropertyCase(case.lo, case.hi, Any((Atom(((('Y', 0), Fraction(1)),), Fraction(0)),
                                                Atom(((('Y', 0), Fraction(-1)),), Fraction(0)))))
 
-# %% ../nbs/15_interchange.ipynb #cbb9a269
+# %% ../nbs/15_interchange.ipynb #016b2e79
 def _network(network, input_shape, prop, who='verify'):
     "(module, shape of an input, file or None)"
     file = Path(network) if isinstance(network, (str, Path)) else None
@@ -1306,6 +1322,7 @@ def _network(network, input_shape, prop, who='verify'):
         raise ValueError(f'{who}: the property has {prop.n_outputs} outputs, the network {got}')
     return net, shape, file
 
+# %% ../nbs/15_interchange.ipynb #7ef7e5f8
 def verify(
     network,             # path of an ONNX file, or an nn.Module
     prop,                # Property, or path of a VNN-LIB file
@@ -1381,7 +1398,7 @@ def _digest(*files):
     for f in files: h.update(Path(f).read_bytes() if Path(f).is_file() else b'none')
     return h.hexdigest()[:16]
 
-# %% ../nbs/15_interchange.ipynb #f2420c60
+# %% ../nbs/15_interchange.ipynb #666957c5
 def _known_rows(file):
     "Rows of a results file that is there already"
     if not file.is_file(): return []
@@ -1422,6 +1439,7 @@ def _write_rows(out, rows):
         w.writerows(rows)
     os.replace(temporary, out)
 
+# %% ../nbs/15_interchange.ipynb #692645a6
 def _asked(network, prop, seconds, workers, out, digest):
     "One row: a question's answer, or what went wrong"
     row = dict.fromkeys(_result_columns, '')

@@ -58,7 +58,7 @@ def _axes(x_top, y_top, x_label, y_label, percent):
 def _svg(parts):
     return f'<svg viewBox="0 0 {_wide} {_high}" role="img" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
 
-# %% ../nbs/16_report.ipynb #c029d05c
+# %% ../nbs/16_report.ipynb #dc3800ae
 def curve_chart(
     lb, ub,          # as `error_curve` takes them
     eps:float,       # radius that was asked about: a dotted line
@@ -85,6 +85,7 @@ def _stairs(points):
     for (_, y), (x, z) in zip(points, points[1:]): out += [(x, y), (x, z)]
     return out
 
+# %% ../nbs/16_report.ipynb #0c84c988
 def radius_chart(
     lb,             # largest radius proved, [n]
     eps:float,
@@ -104,7 +105,7 @@ def radius_chart(
     parts.append(f'<line class="eps" x1="{x:.1f}" y1="12" x2="{x:.1f}" y2="{y:.1f}"/>')
     return _svg(parts)
 
-# %% ../nbs/16_report.ipynb #f19cf387
+# %% ../nbs/16_report.ipynb #719724e4
 def _png(a):
     "An array in [0, 1], [H, W] or [H, W, 3], as a data URL"
     from PIL import Image
@@ -118,6 +119,7 @@ def _picture(x, lo, hi):
     a = (np.asarray(x, dtype=float) - lo)/max(hi - lo, 1e-12)
     return a[0] if len(a) == 1 else a.transpose(1, 2, 0)
 
+# %% ../nbs/16_report.ipynb #49a27a6e
 def hardest(
     results:pd.DataFrame, # of `certify`
     n:int=8,
@@ -146,7 +148,7 @@ def _gallery(results, x, y, n):
                    f'{said}</figcaption></figure>')
     return out
 
-# %% ../nbs/16_report.ipynb #219540c7
+# %% ../nbs/16_report.ipynb #ce8acfbb
 _style = """
 :root {
   color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #ffffff;
@@ -199,6 +201,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
+# %% ../nbs/16_report.ipynb #d7571ecc
 def _table(head, rows, classes=()):
     "A table; cells of the column `classes` names are coloured by what they say"
     def cell(k, v):
@@ -229,7 +232,7 @@ def versions()->dict:
     "What computed the numbers"
     return dict(mmr_nb=__version__, torch=torch.__version__, python=platform.python_version())
 
-# %% ../nbs/16_report.ipynb #7f0a0be7
+# %% ../nbs/16_report.ipynb #bbf8f401
 def report(
     results:pd.DataFrame,   # what `certify` gave
     file=None,              # path to write to; None: only returned
@@ -259,6 +262,7 @@ def report(
     if file is not None: Path(file).write_text(page, encoding='utf-8')
     return page
 
+# %% ../nbs/16_report.ipynb #d7342eec
 def _verdict_parts(results):
     "The numbers in front, and the table by stage"
     counts = results.status.value_counts()
