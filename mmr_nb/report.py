@@ -148,7 +148,7 @@ def _gallery(results, x, y, n):
                    f'{said}</figcaption></figure>')
     return out
 
-# %% ../nbs/16_report.ipynb #ce8acfbb
+# %% ../nbs/16_report.ipynb #a46a1388
 _style = """
 :root {
   color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #ffffff;
@@ -186,7 +186,7 @@ th, td { text-align: right; padding: 6px 10px;
   border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 td.long { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
-@media (max-width: 480px) { th, td { padding: 6px 5px; font-size: .85rem } }
+@media (max-width: 480px) { th, td { padding: 5px 3px; font-size: .78rem } }
 th { color: var(--soft); font-weight: 600 }
 svg { width: 100%; height: auto; display: block }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif }
