@@ -18,7 +18,7 @@ from torch import Tensor
 from .ball import check_box, exact_arithmetic, read_norm
 from .lowering import Lowered, lower_checked
 from .regions import check_input
-from .certificate import region_certificate
+from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, dual, projection, row_norms
 from .attacks import linear_region_attack, margin, project, settle_witness, steepest
 from .bounds import intermediate_bounds, linear_minimum
@@ -286,7 +286,7 @@ class Nearest:
     def try_(self, delta):
         "Take a perturbation [d] if it, or a point next to it, is adversarial and nearer"
         size = self.norm(delta[None]).item()
-        for slack in (1e-13, 1e-10, 1e-8, .2*tol_exact, 1e-5, 1e-4):
+        for slack in (1e-13, 1e-10, 1e-8, .2*tol_exact):
             if not size*(1 + slack) < self.ub: return False
             w = (self.x + delta.view_as(self.x)).clamp(*(self.box or (-inf, inf)))
             w, _ = settle_witness(self.net, self.x, self.label, w, size*(1 + slack), self.p, self.box)
@@ -294,7 +294,14 @@ class Nearest:
             if norm < self.ub and margin(self.net(w)[1], self.label).item() <= 0:
                 self.ub, self.witness = norm, w
                 return True
-        return False
+        return self._on_boundary(delta)
+    def _on_boundary(self, delta):
+        "Take a point that touches the boundary up to `tol_boundary`, as `region_certificate` does"
+        w = (self.x + delta.view_as(self.x)).clamp(*(self.box or (-inf, inf)))
+        logits, norm = self.net(w)[1], self.norm((w - self.x).flatten(1)).item()
+        touches = margin(logits, self.label).item() <= tol_boundary*logits.abs().max().item()
+        if touches and norm < self.ub: self.ub, self.witness = norm, w
+        return touches
 
 # %% ../nbs/11_region_search.ipynb #bb0ae9ce
 def _sides(local, on, V, a):
