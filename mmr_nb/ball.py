@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tol_inside', 'tol_shrink', 'tol_newton', 'read_norm', 'dual', 'row_norms', 'check_input', 'check_labels', 'margin',
-           'read_eps', 'read_box', 'check_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
+           'read_eps', 'read_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
            'exact_arithmetic']
 
 # %% ../nbs/40_ball.ipynb #3dbcfb24
@@ -136,10 +136,6 @@ def _check_inside(x, lo, hi, who):
     raise ValueError(f'{who}: expected inputs in the box ({low}, {high}), got {int(outside.sum())} '
                      'values outside, '
                      f'from {x.min().item()!r} to {x.max().item()!r}; move them there by x.clamp({low}, {high})')
-
-def check_box(x, box, who='check_box'):
-    "Refuse a box that is none, and inputs outside it"
-    read_box(box, x, who)
 
 # %% ../nbs/40_ball.ipynb #5939ff9f
 @dataclass(frozen=True)

@@ -15,13 +15,12 @@ from math import inf
 import numpy as np, torch, torch.nn.functional as F
 from scipy.optimize import linprog, nnls
 from torch import Tensor
-from .ball import check_box, exact_arithmetic, read_norm
+from .ball import check_input, dual, exact_arithmetic, margin, read_box, read_norm, row_norms, unlimited_ball
 from .lowering import Lowered, lower_checked
-from .regions import check_input
 from .certificate import region_certificate, tol_boundary
-from .distances import box_distances, dual, projection, row_norms
-from .attacks import linear_region_attack, margin, project, settle_witness, steepest
-from .bounds import intermediate_bounds, linear_minimum
+from .distances import box_distances, projection
+from .attacks import linear_region_attack, settle_witness, steepest
+from .bounds import intermediate_bounds
 from .milp import read_timeout
 
 # %% ../nbs/11_region_search.ipynb #23435a64
@@ -280,6 +279,10 @@ class Nearest:
     def __init__(self, net, x, y, p, box, ub=inf, witness=None):
         self.net, self.x, self.y, self.p, self.box, self.ub, self.witness = net, x, y, p, box, ub, witness
         self.flat, self.label = x.flatten(), torch.tensor([y])
+        self.ball = unlimited_ball(self.flat[None], p, box, 'Nearest')
+    def within(self, r, n): # the ball of radius r around x, n times
+        ball = self.ball[torch.zeros(n, dtype=torch.long)]
+        return ball.with_eps(torch.full((n,), float(r), dtype=torch.float64))
     @property
     def goal(self): return self.ub*(1 - .5*tol_exact) # what is proved up to here is proved
     def norm(self, delta): return row_norms(delta, self.p)
@@ -357,7 +360,9 @@ def _start(model, x, p, box, y, who):
     "Checked arguments: (network in float64, x in float64, classes [b], norm, box)"
     check_input(x, who)
     p, net = read_norm(p, who), lower_checked(model, x, who)
-    check_box(x, box, who)
+    read_box(box, x, who)
+    if box is not None and not all(isinstance(t, (int, float)) for t in box):
+        raise ValueError(f'{who}: expected a box of two numbers, or None, got {box!r}')
     if net.n_classes < 2: raise ValueError(f'{who}: expected two classes or more, got {net.n_classes}')
     x = x.double()
     if y is None: y = net(x)[1].argmax(1)
@@ -456,7 +461,7 @@ def half_spaces(
     return w, t, torch.cat(seen, 1) if seen else w[:, :0]
 
 # %% ../nbs/11_region_search.ipynb #aa1fc225
-def _value(best, w, t, r): return t + linear_minimum(w[None], best.flat[None], r, best.p, best.box)[0]
+def _value(best, w, t, r): return t + best.within(r, len(w)).steps().least(w)
 
 def climb(
     local:Local,
@@ -543,8 +548,8 @@ def tighten_caps(
     lows = []
     for sign in (1., -1.):
         rows = sign*a[:, :, None] + rho[..., None]*w[:, None, None]
-        rows = rows.flatten(0, 2)[None]
-        least = linear_minimum(rows, best.flat[None], best.ub, best.p, best.box)[0].view_as(rho)
+        rows = rows.flatten(0, 2)
+        least = best.within(best.ub, len(rows)).steps().least(rows).view_as(rho)
         lows.append((least + sign*local.c[at][..., None] + rho*t[:, None, None]).amax(2))
     few = lambda b: b.gather(1, at)
     keep = value > 0
@@ -616,7 +621,8 @@ def strike(
     for share in radii:
         while len(delta):
             size, r = best.norm(delta)[:, None], share*best.ub
-            z = project(x + r*(delta/size.clamp(min=1e-300)).nan_to_num(0), x, r, best.p, best.box)
+            ball = best.within(r, len(delta))
+            z = ball.project(x + r*(delta/size.clamp(min=1e-300)).nan_to_num(0))
             for step in range(steps):
                 z = z.detach().requires_grad_()
                 with torch.enable_grad():
@@ -625,7 +631,7 @@ def strike(
                 if m.min() <= 0: break
                 z = z.detach()
                 down = steepest(g.nan_to_num(0, 0, 0), best.p, z, best.box)
-                z = project(z - r/4*.7**step*down, x, r, best.p, best.box)
+                z = ball.project(z - r/4*.7**step*down)
             hit = m.argmin()
             if not m[hit] <= 0 or not descend(local, best, (z.detach() - x)[hit:hit+1]): break
             found = True
