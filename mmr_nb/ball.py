@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tol_inside', 'tol_shrink', 'tol_newton', 'read_norm', 'dual', 'row_norms', 'check_input', 'check_labels', 'margin',
-           'read_eps', 'read_box', 'check_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
+           'read_eps', 'read_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
            'exact_arithmetic']
 
 # %% ../nbs/40_ball.ipynb #3dbcfb24
@@ -24,7 +24,7 @@ def read_norm(
 )->float:
     "The exponent of a norm, from what a user writes"
     try: number = float(p.strip().lower().removeprefix('l').lstrip('_') if isinstance(p, str) else p)
-    except (TypeError, ValueError): number = -1.
+    except (TypeError, ValueError, OverflowError): number = -1.
     if isinstance(p, bool) or not (number >= 1 if among is None else number in among):
         raise ValueError(f"{who}: expected a norm p {'>= 1' if among is None else 'of 1, 2 or inf'} (a "
                          f"number or its text), got {p!r}")
@@ -115,8 +115,8 @@ def read_box(
         wanted = f'numbers, or tensors that broadcast to an input {list(x.shape[1:])}'
         raise ValueError(f'{who}: expected a box (lowest, highest) of {wanted}, or None, got {box!r}')
     lo, hi = limits
-    plain = box is None or all(isinstance(t, (int, float)) for t in box)
-    if not (lo < hi if plain else lo <= hi).all():
+    numbers = box is None or all(isinstance(t, (int, float)) for t in box)
+    if not (box is None or box[0] < box[1] if numbers else (lo <= hi).all()):
         raise ValueError(f'{who}: expected a box (lowest, highest) with lowest < highest, or None, got '
                          f'{box!r}')
     _check_inside(x, lo, hi, who)
@@ -137,17 +137,13 @@ def _check_inside(x, lo, hi, who):
                      'values outside, '
                      f'from {x.min().item()!r} to {x.max().item()!r}; move them there by x.clamp({low}, {high})')
 
-def check_box(x, box, who='check_box'):
-    "Refuse a box that is none, and inputs outside it"
-    read_box(box, x, who)
-
 # %% ../nbs/40_ball.ipynb #5939ff9f
 @dataclass(frozen=True)
 class Ball:
-    "The inputs z asked about, for each point of a batch: $\|z-x\|_p\le\epsilon$ and lo <= z <= hi"
+    r"The inputs z asked about, for each point of a batch: $\|z-x\|_p\le\epsilon$ and lo <= z <= hi"
     x:Tensor   # centres, [b, *input_shape], float64
     eps:Tensor # radii, [b], float64; inf: as far as the box goes
-    p:float    # norm: 1, 2 or inf
+    p:float    # norm: 1, 2 or inf; without a box any p >= 1
     lo:Tensor  # smallest value of every input, like x; -inf without a box
     hi:Tensor  # largest
     def __len__(self): return len(self.x)
@@ -172,13 +168,14 @@ def read_ball(
 
 def unlimited_ball(
     x:Tensor,     # inputs, [b, *input_shape]
-    p:float=inf,  # norm of the perturbation; a number or its text
+    p:float=inf,  # norm of the perturbation: 1, 2 or inf; without a box any p >= 1
     box=(0, 1),   # as `read_box` takes it
     who:str='unlimited_ball', # function that was called, for the message
 )->Ball:          # with infinite radii
-    "The ball of a question about distances: as far as the box goes"
+    "The ball of a question about distances: as far as the box goes; it has no least values and no samples"
     check_input(x, who)
-    p, (lo, hi), centre = read_norm(p, who, None), read_box(box, x, who), x.detach().double()
+    p, (lo, hi) = read_norm(p, who, None if box is None else (1., 2., inf)), read_box(box, x, who)
+    centre = x.detach().double()
     return Ball(centre, centre.new_full((len(x),), inf), p, lo, hi)
 
 # %% ../nbs/40_ball.ipynb #ee01cbe8
@@ -269,7 +266,7 @@ def sample(self:Ball,
 # %% ../nbs/40_ball.ipynb #f6d320f8
 @dataclass(frozen=True)
 class Steps:
-    "Perturbations allowed: $\|\delta\|_p\le\epsilon$ and lo <= delta <= hi"
+    r"Perturbations allowed: $\|\delta\|_p\le\epsilon$ and lo <= delta <= hi"
     lo:Tensor   # [b, d], at most 0
     hi:Tensor   # [b, d], at least 0
     eps:Tensor  # [b]
@@ -346,11 +343,13 @@ def _products(device):
     b = torch.backends
     holders = (b.mkldnn.matmul, b.mkldnn.conv) if device == 'cpu' and hasattr(b.mkldnn, 'matmul') else (
         b.cuda.matmul, b.cudnn.conv) if device == 'cuda' and hasattr(b.cuda.matmul, 'fp32_precision') else ()
-    if holders: return [_switch(h, 'fp32_precision', 'ieee') for h in holders]
+    # cuDNN's algorithms may trade digits for speed
+    off = [_switch(b.cudnn, 'enabled', False)] if device == 'cuda' else []
+    if holders: return off + [_switch(h, 'fp32_precision', 'ieee') for h in holders]
     # PyTorch before 2.9
     if device == 'cpu':
         return [(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, 'highest')]
-    return [_switch(b.cuda.matmul, 'allow_tf32', False), _switch(b.cudnn, 'allow_tf32', False)]
+    return off + [_switch(b.cuda.matmul, 'allow_tf32', False), _switch(b.cudnn, 'allow_tf32', False)]
 
 @contextmanager
 def _exact_products(device):

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball
+from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball, read_eps
 from .lowering import Affine, Conv, Dense, Lowered, Scale, chain, lower, lower_checked, run
+from .patches import Field, fields_below, pull_patch, windows
 
 # %% ../nbs/08_bounds.ipynb #557b1390
 def _magnitude(step, v):
@@ -101,7 +102,7 @@ def linear_minimum(
     box=(0., 1.),    # range of every input: numbers, or tensors that broadcast to one; None: no box
 )->Tensor:           # least w.delta, [b, r], float64, rounded down
     "Least value of linear functions over the ball intersected with the box (the dual problem of A.1)"
-    ball = read_ball(x, eps, p, box, 'linear_minimum')
+    ball = read_ball(x, read_eps(eps, x, 'linear_minimum'), p, box, 'linear_minimum')
     if w.dim() != 3 or w.shape[0] != len(x) or w.shape[2] != x[0].numel():
         raise ValueError(f'linear_minimum: expected w [{len(x)}, r, {x[0].numel()}], got {list(w.shape)}')
     i = torch.arange(len(x), device=x.device).repeat_interleave(w.shape[1])
@@ -175,74 +176,49 @@ def _pull(net, k, h, pi, lines, slopes=None):
     return h, loss
 
 # %% ../nbs/08_bounds.ipynb #063e300a
-def _spread_size(op, size):
-    "What a patch of outputs sees of a convolution's input"
-    return tuple((n - 1)*s + d*(w - 1) + 1 for n, s, d, w in zip(size, op.stride, op.dilation, op.W.shape[2:]))
+def _fields(net, k):
+    "Where the units of layer k look, on every layer below; None if patches don't help"
+    fields = fields_below(net, k)
+    if fields is None: return None
+    helps = (math.prod(f.size) <= 2*math.prod(A.in_shape[1:]) for f, A in zip(fields, net.affines))
+    return fields if all(helps) else None
 
-def _receptive_fields(net, k):
-    "What a unit of conv layer k sees of each layer below: (shape, patch, stride, padding); None if patches don't help"
-    steps = net.affines[:k + 1]
-    if not all(len(A.in_shape) == len(A.out_shape) == 3 for A in steps): return None
-    if not all(isinstance(o, Conv) for A in steps for o in A.ops): return None
-    size, S, P, out = (1, 1), (1, 1), (0, 0), []
-    for step in reversed(steps):
-        for op in reversed(step.ops):
-            P = tuple(p*s + a for p, s, a in zip(P, op.stride, op.padding))
-            S = tuple(s*a for s, a in zip(op.stride, S))
-            size = _spread_size(op, size)
-        out.append((step.in_shape, size, S, P))
-        if math.prod(size) > 2*math.prod(step.in_shape[1:]): return None
-    return out
-
-# %% ../nbs/08_bounds.ipynb #1b396b23
-def _spread_all(op, g):
-    "Transposed convolution of patches, nothing cut off"
-    return F.conv_transpose2d(g, op.W, None, op.stride, 0, 0, op.groups, op.dilation)
-
-def _spread(op, g):
-    "The same, by one matrix where that is small"
-    shape = (op.in_shape[0], *_spread_size(op, g.shape[2:]))
-    if g[0].numel()*math.prod(shape) > 2**18: return _spread_all(op, g)
-    eye = torch.eye(g[0].numel(), dtype=g.dtype, device=g.device)
-    M = _spread_all(op, eye.view(-1, *g.shape[1:])).flatten(1)
-    return (g.flatten(1) @ M).view(len(g), *shape)
-
-def _windows(v, field, out_shape):
-    "View of v [b, n]: the patch that each position sees, [b, C, rows, columns, h, w], zeros outside"
-    (C, H, W), (h, w), (s, t), (a, b) = field
-    rows, columns = out_shape[1:]
-    below, right = max(0, (rows - 1)*s - a + h - H), max(0, (columns - 1)*t - b + w - W)
-    v = F.pad(v.view(-1, C, H, W), (b, right, a, below))
-    return v.unfold(2, h, s).unfold(3, w, t)[:, :, :rows, :columns]
+def _spread(step, h):
+    "Patches pulled back through a step, by one matrix where that is small"
+    n, field = h[0].numel(), Field(tuple(h.shape[2:]))
+    for op in reversed(step.ops): field = field.below(op)
+    if n*step.in_shape[0]*math.prod(field.size) > 2**18: return pull_patch(step, h)
+    M = pull_patch(step, torch.eye(n, dtype=h.dtype, device=h.device).view(-1, *h.shape[1:]))
+    return (h.flatten(1) @ M.flatten(1)).view(len(h), *M.shape[1:])
 
 # %% ../nbs/08_bounds.ipynb #8ba45e51
 class _PatchRows:
     "Backward substitution for units of a conv layer on their receptive fields"
     def __init__(self, at, k, lines, fields, n, memory):
         net, steps = at.net, at.steps
-        self.affines, (c, *self.grid) = list(reversed(net.affines[:k + 1])), net.affines[k].out_shape
+        self.affines, (c, *self.grid) = net.affines[k::-1], net.affines[k].out_shape
         self.filters = torch.eye(c, dtype=net.dtype, device=net.device).view(c, c, 1, 1)
-        for op in reversed(self.affines[0].ops): self.filters = _spread_all(op, self.filters)
+        self.filters = pull_patch(self.affines[0], self.filters)
         tensors = [(L.low, L.up, L.gap_low, L.gap_up) for L in reversed(lines)] + [(steps.lo, steps.hi)]
-        copies = len(steps.lo)*math.prod(self.grid)
-        size = sum(len(ts)*f[0][0]*math.prod(f[1]) for f, ts in zip(fields, tensors))*net.dtype.itemsize
+        copies, places = len(steps.lo)*math.prod(self.grid), list(zip(self.affines, fields[::-1], tensors))
+        size = sum(len(ts)*A.in_shape[0]*math.prod(f.size) for A, f, ts in places)*net.dtype.itemsize
         self.many = n > copies and copies*size <= memory  # then copying every patch once is cheaper
-        flat = lambda v: v.permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1) if self.many else v
-        see = lambda t, f: flat(_windows(t, f, net.affines[k].out_shape))
-        self.views = [[see(t, f) for t in ts] for f, ts in zip(fields, tensors)]
+        def see(t, A, f):
+            seen = windows(t.view(-1, *A.in_shape), f, self.grid)
+            return seen.flatten(0, 2).flatten(1) if self.many else seen
+        self.views = [[see(t, A, f) for t in ts] for A, f, ts in places]
         self.steps = steps
     def __call__(self, rows):
         r, c = self.grid
         channel, i, j = rows.units//(r*c), rows.units//c % r, rows.units % c
         if self.many: at = lambda v: v.index_select(0, (rows.pi*r + i)*c + j)
-        else: at = lambda v: v[rows.pi, :, i, j].flatten(1)
+        else: at = lambda v: v[rows.pi, i, j].flatten(1)
         h, loss = self.filters.index_select(0, channel)*rows.sign.view(-1, 1, 1, 1), 0.
         for step, views in zip(self.affines[1:], self.views):
             low, up, gap_low, gap_up = map(at, views)
             pos, neg = h.flatten(1).clamp(min=0), h.flatten(1).clamp(max=0)
             loss = loss + (pos*gap_low - neg*gap_up).sum(1, dtype=torch.float64)
-            h = (pos*low + neg*up).view_as(h)
-            for op in reversed(step.ops): h = _spread(op, h)
+            h = _spread(step, (pos*low + neg*up).view_as(h))
         lo, hi = map(at, self.views[-1])
         return h.flatten(1), loss, Steps(lo, hi, self.steps.eps.index_select(0, rows.pi), self.steps.p)
 
@@ -332,7 +308,7 @@ def _chunks(net, n, memory):
 # %% ../nbs/08_bounds.ipynb #0abe7e1a
 def _unit_bounds(at, rows, lines, how):
     "Lower bounds of rows of units, [n]; -inf after the end of time"
-    fields, out = _receptive_fields(at.net, rows.k), []
+    fields, out = _fields(at.net, rows.k), []
     patch = fields and _PatchRows(at, rows.k, lines, fields, len(rows), 4*how.memory)
     for c in _chunks(at.net, len(rows), 4*how.memory if patch else how.memory):
         few = rows[c]
@@ -467,7 +443,7 @@ def intermediate_bounds(
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, memory=memory)
+    ball, how = read_ball(x, read_eps(eps, x, 'intermediate_bounds'), p, box, 'intermediate_bounds'), How(method, memory=memory)
     net, net64 = read_network(model, ball, dtype, who='intermediate_bounds')
     out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), memory)]
     if not out: return [(x.new_zeros(0, n).double(),)*2 for n in net.widths]
@@ -650,7 +626,7 @@ def margin_bounds(
 )->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     _read_method(method, 'margin_bounds')
-    ball = read_ball(x, eps, p, box, 'margin_bounds')
+    ball = read_ball(x, read_eps(eps, x, 'margin_bounds'), p, box, 'margin_bounds')
     net, net64 = read_network(model, ball, dtype, y, 'margin_bounds')
     how = How(method, memory=memory, steps=steps, lr=lr, until=until)
     if bounds is not None:
@@ -729,7 +705,7 @@ def robust_logits(
     _read_method(method, 'robust_logits', _methods[:3])
     if hidden not in (None, 'interval'):
         raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
-    ball = read_ball(x, eps, p, box, 'robust_logits')
+    ball = read_ball(x, read_eps(eps, x, 'robust_logits'), p, box, 'robust_logits')
     net = _chain(lower(model, x.shape[1:], training=True))
     check_labels(y, x, net.n_classes, 'robust_logits')
     with torch.autocast(x.device.type, enabled=False):  # half precision would make it the bound of another network

@@ -8,7 +8,7 @@ __all__ = ['tol_outputs', 'OnnxNode', 'OnnxNetwork', 'load_onnx', 'run_onnx', 's
            'split_inputs', 'Answer', 'replace_formula', 'verify', 'witness_text', 'read_instances', 'verify_all',
            'interchange_folder', 'known_verdicts']
 
-# %% ../nbs/15_interchange.ipynb #f5373511
+# %% ../nbs/15_interchange.ipynb #9d101ac5
 import contextlib, copy, csv, hashlib, io, itertools, logging, math, os, re, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,10 +21,10 @@ from torch import Tensor
 from .ball import exact_arithmetic
 from .lowering import Scale, lower
 from .bounds import interval_bounds, margin_bounds
-from .milp import read_timeout
+from .solver import read_timeout
 from .certify import certify, tol_margin
 
-# %% ../nbs/15_interchange.ipynb #0e9bbdf7
+# %% ../nbs/15_interchange.ipynb #bdc40c86
 @dataclass
 class OnnxNode:
     "One operation of a graph"
@@ -37,7 +37,8 @@ class OnnxNode:
     version:int      # opset
     given:list = field(default_factory=list) # for each input: is it a value (computed from the network's input)?
     def get(self, key, default=None): return self.attrs.get(key, default)
-    def __str__(self): return f'node {self.place}, {self.op}' + (f' ({self.name})' if self.name else '')
+    def __str__(self): return f'node {self.place}, {self.op}' + (f' ({self.name})' if self.name
+        else '')
 
 class _Refused(Exception): pass
 
@@ -45,7 +46,7 @@ class _Broken(Exception): pass
 
 def _refuse(why): raise _Refused(why)
 
-# %% ../nbs/15_interchange.ipynb #b81988ec
+# %% ../nbs/15_interchange.ipynb #594abc24
 def _aligned(n, *args):
     "Operands whose axes line up: a value of lower rank gets ones behind its batch axis"
     ranks = [a.dim() - given for a, given in zip(args, n.given)]
@@ -57,18 +58,24 @@ def _arithmetic(f): return lambda n, a, b: f(*_aligned(n, a, b))
 
 def _of_many(f): return lambda n, *args: reduce(f, _aligned(n, *args))
 
+# %% ../nbs/15_interchange.ipynb #323d6fe7
 def _product(n, a, b):
     "MatMul with a matrix from either side"
     if all(n.given): _refuse('a product of two values that both depend on the input')
     W, x = (b, a) if n.given[0] else (a, b)
     extra = W.dim() - 2
-    if extra > 0 and math.prod(W.shape[:extra]) != 1: _refuse(f'a product with a stack of matrices {list(W.shape)}')
+    if extra > 0 and math.prod(W.shape[:extra]) != 1:
+        _refuse(f'a product with a stack of matrices {list(W.shape)}')
     W = W.reshape(W.shape[max(extra, 0):])
-    if W.dim() == 1: out = F.linear(x if n.given[0] or x.dim() == 2 else x.transpose(-1, -2), W[None]).squeeze(-1)
+    if W.dim() == 1:
+        out = F.linear(x if n.given[0] or x.dim() == 2 else x.transpose(-1, -2),
+                       W[None]).squeeze(-1)
     elif n.given[0]: out = F.linear(x, W.T)
-    else: out = F.linear(x, W) if x.dim() == 2 else F.linear(x.transpose(-1, -2), W).transpose(-1, -2)
+    else:
+        out = F.linear(x, W) if x.dim() == 2 else F.linear(x.transpose(-1, -2), W).transpose(-1, -2)
     missing = extra + 2 - (x.dim() - 1)  # axes that the stack of one matrix adds
-    return out.reshape(len(out), *(1,)*missing, *out.shape[1:]) if extra > 0 and missing > 0 else out
+    return out.reshape(len(out), *(1,)*missing,
+                       *out.shape[1:]) if extra > 0 and missing > 0 else out
 
 def _gemm(n, a, b, c=None):
     "alpha A B + beta C with A or B transposed"
@@ -82,7 +89,7 @@ def _gemm(n, a, b, c=None):
     if not n.given[2] and c.numel() == len(W): return F.linear(a, W, c.reshape(-1))
     return F.linear(a, W) + c
 
-# %% ../nbs/15_interchange.ipynb #3499ba5e
+# %% ../nbs/15_interchange.ipynb #f16f7935
 def _image(x):
     "A value [b, 1, C, *size] as [b, C, *size]"
     if x.dim() < 4 or x.dim() > 5 or x.shape[1] != 1:
@@ -94,10 +101,12 @@ def _window(n, size, k):
     s, d = n.get('strides') or [1]*len(k), n.get('dilations') or [1]*len(k)
     auto, pads = n.get('auto_pad', 'NOTSET'), n.get('pads') or [0]*2*len(k)
     if not len(size) == len(k) == len(s) == len(d) or len(pads) != 2*len(k):
-        _refuse(f'a window {list(k)} on an image {list(size)} with strides {s}, dilations {d} and pads {pads}')
+        _refuse(f'a window {list(k)} on an image {list(size)} with strides {s}, dilations {d} and '
+                f'pads {pads}')
     if auto in ('NOTSET', ''): return s, list(pads[:len(k)]), list(pads[len(k):]), d
     if auto == 'VALID': return s, [0]*len(k), [0]*len(k), d
-    total = [max(0, (-(-m//si) - 1)*si + di*(ki - 1) + 1 - m) for m, ki, si, di in zip(size, k, s, d)]
+    total = [max(0, (-(-m//si) - 1)*si + di*(ki - 1) + 1 - m)
+             for m, ki, si, di in zip(size, k, s, d)]
     less, more = [t//2 for t in total], [t - t//2 for t in total]
     return (s, less, more, d) if auto == 'SAME_UPPER' else (s, more, less, d)
 
@@ -105,24 +114,29 @@ def _padded(x, before, after, **how):
     "Padding of the last axes"
     return F.pad(x, [v for pair in zip(reversed(before), reversed(after)) for v in pair], **how)
 
+# %% ../nbs/15_interchange.ipynb #04932d1e
 def _convolution(n, x, W, bias=None):
-    x, f = _image(x), {3: F.conv1d, 4: F.conv2d}.get(W.dim()) or _refuse(f'a convolution with weights {list(W.shape)}')
+    x, f = _image(x), {3: F.conv1d, 4: F.conv2d}.get(W.dim()) or _refuse(f'a convolution with '
+        f'weights {list(W.shape)}')
     s, before, after, d = _window(n, x.shape[2:], W.shape[2:])
     if before != after: x, before = _padded(x, before, after), [0]*len(s)
     return f(x, W, bias, s, before, d, n.get('group', 1)).unsqueeze(1)
 
 def _transposed(n, x, W, bias=None):
     x = _image(x)
-    f = {3: F.conv_transpose1d, 4: F.conv_transpose2d}.get(W.dim()) or _refuse(f'weights {list(W.shape)}')
-    if n.get('output_shape') or n.get('auto_pad', 'NOTSET') != 'NOTSET': _refuse('output_shape or auto_pad')
+    f = {3: F.conv_transpose1d,
+         4: F.conv_transpose2d}.get(W.dim()) or _refuse(f'weights {list(W.shape)}')
+    if n.get('output_shape') or n.get('auto_pad', 'NOTSET') != 'NOTSET':
+        _refuse('output_shape or auto_pad')
     s, before, after, d = _window(n, x.shape[2:], W.shape[2:])
     same, extra = before == after, n.get('output_padding') or [0]*len(s)
     y = f(x, W, bias, s, before if same else 0, extra, n.get('group', 1), d)
     if not same:
-        for axis, (i, j) in enumerate(zip(before, after), 2): y = y.narrow(axis, i, y.shape[axis] - i - j)
+        for axis, (i, j) in enumerate(zip(before, after), 2):
+            y = y.narrow(axis, i, y.shape[axis] - i - j)
     return y.unsqueeze(1)
 
-# %% ../nbs/15_interchange.ipynb #571d0c13
+# %% ../nbs/15_interchange.ipynb #4ab61232
 def _reach(n, size, k, s, before, after, d):
     "Padding after the image by which every window is whole, ceil_mode included"
     if not n.get('ceil_mode', 0): return after
@@ -148,23 +162,27 @@ def _average_pool(n, x):
     share = f(_padded(ones, [0]*len(k), [r - a for r, a in zip(reach, after)]), k, s)
     return (y*(1/share).to(x.dtype)).unsqueeze(1)
 
+# %% ../nbs/15_interchange.ipynb #b259617f
 def _max_pool(n, x):
     x, k = _image(x), n.get('kernel_shape')
     s, before, after, d = _window(n, x.shape[2:], k)
     f, ceil = F.max_pool2d if x.dim() == 4 else F.max_pool1d, bool(n.get('ceil_mode', 0))
-    if before == after and all(2*p <= w for p, w in zip(before, k)): return f(x, k, s, before, d, ceil).unsqueeze(1)
+    if before == after and all(2*p <= w for p, w in zip(before, k)):
+        return f(x, k, s, before, d, ceil).unsqueeze(1)
     if any(v != 1 for v in d): _refuse('a maximum with dilation and different padding on two sides')
     reach = _reach(n, x.shape[2:], k, s, before, after, d)
-    if any(p >= w for p, w in zip(before + reach, k*2)): _refuse('a maximum over windows that lie in the padding')
+    if any(p >= w for p, w in zip(before + reach, k*2)):
+        _refuse('a maximum over windows that lie in the padding')
     return f(_padded(x, before, reach, mode='replicate'), k, s).unsqueeze(1)
 
 def _norm(n, x, scale, shift, mean, var):
     if n.get('training_mode', 0): _refuse('batch normalisation in training mode')
     lead = x.shape[1] == 1 and x.dim() > 2
-    y = F.batch_norm(x.squeeze(1) if lead else _refuse(f'a value of shape {list(x.shape[1:])}'), mean, var, scale, shift, False, 0., n.get('epsilon', 1e-5))
+    y = F.batch_norm(x.squeeze(1) if lead else _refuse(f'a value of shape {list(x.shape[1:])}'),
+                     mean, var, scale, shift, False, 0., n.get('epsilon', 1e-5))
     return y.unsqueeze(1)
 
-# %% ../nbs/15_interchange.ipynb #3ad8dc81
+# %% ../nbs/15_interchange.ipynb #bb6a7f53
 def _axis(n, x, default=0, key='axis'):
     "An axis of the graph as one of the tensor"
     rank, axis = x.dim() - 1, n.get(key, default)
@@ -191,6 +209,7 @@ def _flatten(n, x):
     axis, s = axis % rank if axis < 0 else axis, x.shape[1:]
     return x.reshape(len(x), math.prod(s[:axis]), math.prod(s[axis:]))
 
+# %% ../nbs/15_interchange.ipynb #b32c3c0d
 def _permute(n, x):
     order = n.get('perm') or list(range(x.dim() - 1))[::-1]
     return x.permute(0, *(i + 1 for i in order))
@@ -198,7 +217,8 @@ def _permute(n, x):
 def _squeeze(n, x, axes=None):
     axes = _axes(n, x, axes)
     axes = [i for i in range(1, x.dim()) if x.shape[i] == 1] if axes is None else axes
-    if any(x.shape[i] != 1 for i in axes): _refuse(f'squeezing axes of {list(x.shape[1:])} that are longer than 1')
+    if any(x.shape[i] != 1 for i in axes):
+        _refuse(f'squeezing axes of {list(x.shape[1:])} that are longer than 1')
     return x.reshape(*(v for i, v in enumerate(x.shape) if i not in axes))
 
 def _unsqueeze(n, x, axes=None):
@@ -208,9 +228,10 @@ def _unsqueeze(n, x, axes=None):
 
 def _concat(n, *args):
     value = next(a for a, given in zip(args, n.given) if given)
-    return torch.cat([a if given else a[None].expand(len(value), *a.shape) for a, given in zip(args, n.given)], _axis(n, value))
+    return torch.cat([a if given else a[None].expand(len(value), *a.shape)
+                      for a, given in zip(args, n.given)], _axis(n, value))
 
-# %% ../nbs/15_interchange.ipynb #54cbbf05
+# %% ../nbs/15_interchange.ipynb #da16c01f
 def _picked(x, axis, where):
     "Entries `where` of an axis"
     where = [int(i) for i in where]
@@ -218,7 +239,8 @@ def _picked(x, axis, where):
 
 def _slice(n, x, starts=None, ends=None, axes=None, steps=None):
     starts, ends = (n.get(k) if v is None else v for k, v in (('starts', starts), ('ends', ends)))
-    axes = list(range(len(starts))) if (axes := n.get('axes') if axes is None else axes) is None else axes
+    axes = list(range(len(starts))) if (axes := n.get('axes') if axes is None
+                                        else axes) is None else axes
     for i, a, b, step in zip(axes, starts, ends, steps or [1]*len(starts)):
         axis = _axis(n, x, i, key=None)
         where = np.arange(x.shape[axis])[a:b:step]
@@ -228,7 +250,8 @@ def _slice(n, x, starts=None, ends=None, axes=None, steps=None):
 
 def _gather(n, x, where):
     axis, where = _axis(n, x), np.asarray(where)
-    if (where >= x.shape[axis]).any() or (where < -x.shape[axis]).any(): _refuse(f'indices beyond {x.shape[axis]} entries')
+    if (where >= x.shape[axis]).any() or (where < -x.shape[axis]).any():
+        _refuse(f'indices beyond {x.shape[axis]} entries')
     y = _picked(x, axis, where.flatten() % x.shape[axis])
     return y.reshape(*x.shape[:axis], *where.shape, *x.shape[axis + 1:])
 
@@ -236,29 +259,36 @@ def _split(n, x, sizes=None):
     axis, sizes = _axis(n, x), n.get('split') if sizes is None else sizes
     if sizes is None:
         each = -(-x.shape[axis]//n.get('num_outputs', len(n.outputs)))
-        sizes = [each]*(x.shape[axis]//each) + ([x.shape[axis] % each] if x.shape[axis] % each else [])
-    if sum(sizes) != x.shape[axis] or len(sizes) != len(n.outputs): _refuse(f'parts {sizes} of an axis of {x.shape[axis]}')
+        sizes = [each]*(x.shape[axis]//each) + ([x.shape[axis] % each] if x.shape[axis] % each
+                                                else [])
+    if sum(sizes) != x.shape[axis] or len(sizes) != len(n.outputs):
+        _refuse(f'parts {sizes} of an axis of {x.shape[axis]}')
     return torch.split(x, list(sizes), axis)
 
+# %% ../nbs/15_interchange.ipynb #b224f282
 def _pad(n, x, pads=None, value=None, axes=None):
-    pads, mode, rank = n.get('pads') if pads is None else pads, n.get('mode', 'constant'), x.dim() - 1
+    pads, mode, rank = n.get('pads') if pads is None else pads, n.get('mode',
+        'constant'), x.dim() - 1
     value = n.get('value', 0.) if value is None else value
-    if mode == 'wrap' or len(pads) != 2*(rank if axes is None else len(axes)): _refuse(f'pads {pads} in mode {mode}')
+    if mode == 'wrap' or len(pads) != 2*(rank if axes is None else len(axes)):
+        _refuse(f'pads {pads} in mode {mode}')
     axes = list(range(rank)) if axes is None else axes
     for i, before, after in zip(axes, pads, pads[len(axes):]):
         axis = _axis(n, x, i, key=None)
         if not (before or after): continue
-        if mode == 'constant': x = F.pad(x, [0, 0]*(x.dim() - 1 - axis) + [before, after], value=float(value))
+        if mode == 'constant':
+            x = F.pad(x, [0, 0]*(x.dim() - 1 - axis) + [before, after], value=float(value))
         else: x = _picked(x, axis, np.pad(np.arange(x.shape[axis]), (before, after), mode))
     return x
 
-# %% ../nbs/15_interchange.ipynb #006289ef
+# %% ../nbs/15_interchange.ipynb #abe5b55f
 def _reduced(mean):
     def f(n, x, axes=None):
         axes = _axes(n, x, axes)
         if not axes and n.get('noop_with_empty_axes', 0): return x
         axes, keep = axes or list(range(1, x.dim())), bool(n.get('keepdims', 1))
-        lead = x.dim() == 5 and x.shape[1] == 1 and keep and 1 not in axes  # an image: the engine has a window for it
+        # an image: the engine has a window for it
+        lead = x.dim() == 5 and x.shape[1] == 1 and keep and 1 not in axes
         x, axes = (x.squeeze(1), [a - 1 for a in axes]) if lead else (x, axes)
         y = x.mean(axes, keep) if mean else x.sum(axes, keep)
         return y.unsqueeze(1) if lead else y
@@ -267,19 +297,22 @@ def _reduced(mean):
 def _expand(n, x, shape):
     shape = list(shape)
     x = x.reshape(len(x), *(1,)*(len(shape) - x.dim() + 1), *x.shape[1:])
-    return x.expand(len(x), *torch.broadcast_shapes(x.shape[1:], [1]*(x.dim() - 1 - len(shape)) + shape))
+    return x.expand(len(x), *torch.broadcast_shapes(x.shape[1:], [1]*(x.dim() - 1 - len(shape))
+                                                    + shape))
 
 def _prelu(n, x, slope):
     if slope.numel() == 1: return F.prelu(x, slope.reshape(1))
     [x, slope] = _aligned(n, x, slope)
     return F.relu(x) - slope*F.relu(-x)
 
+# %% ../nbs/15_interchange.ipynb #cd1a9291
 def _clip(n, x, lo=None, hi=None):
     lo, hi = (n.get(k) if v is None else v for k, v in (('min', lo), ('max', hi)))
     return x if lo is None and hi is None else x.clamp(lo, hi)
 
 def _cast(n, x):
-    if n.get('to') not in (1, 11): _refuse(f'a conversion to the type number {n.get("to")}; expected float32 or float64')
+    if n.get('to') not in (1, 11):
+        _refuse(f'a conversion to the type number {n.get("to")}; expected float32 or float64')
     return x
 
 def _dropout(n, x, *rest):
@@ -288,63 +321,87 @@ def _dropout(n, x, *rest):
 
 def _blocks(n, x, to_space):
     x, k = _image(x), n.get('blocksize')
-    if not to_space: return F.pixel_unshuffle(x, k).reshape(len(x), -1, k*k, x.shape[2]//k, x.shape[3]//k).transpose(1, 2).flatten(1, 2).unsqueeze(1)
-    if n.get('mode', 'DCR') == 'DCR': x = x.reshape(len(x), k*k, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+    if not to_space:
+        return F.pixel_unshuffle(x, k).reshape(len(x), -1, k*k, x.shape[2]//k,
+                                               x.shape[3]//k).transpose(1, 2).flatten(1,
+                                                   2).unsqueeze(1)
+    if n.get('mode', 'DCR') == 'DCR':
+        x = x.reshape(len(x), k*k, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
     return F.pixel_shuffle(x, k).unsqueeze(1)
 
-# %% ../nbs/15_interchange.ipynb #5caf9a92
+# %% ../nbs/15_interchange.ipynb #f2816a2c
 _operations = dict(
-    Add=_arithmetic(torch.add), Sub=_arithmetic(torch.sub), Mul=_arithmetic(torch.mul), Div=_arithmetic(torch.div),
-    Neg=lambda n, x: -x, Abs=lambda n, x: x.abs(), Sum=_of_many(torch.add), Max=_of_many(torch.maximum), Min=_of_many(torch.minimum),
-    Mean=lambda n, *a: _of_many(torch.add)(n, *a)/len(a), MatMul=_product, Gemm=_gemm, Conv=_convolution, ConvTranspose=_transposed,
-    BatchNormalization=_norm, Relu=lambda n, x: F.relu(x), LeakyRelu=lambda n, x: F.leaky_relu(x, n.get('alpha', .01)), PRelu=_prelu,
-    Clip=_clip, HardSigmoid=lambda n, x: (n.get('alpha', .2)*x + n.get('beta', .5)).clamp(0, 1), MaxPool=_max_pool, AveragePool=_average_pool,
+    Add=_arithmetic(torch.add), Sub=_arithmetic(torch.sub), Mul=_arithmetic(torch.mul),
+                   Div=_arithmetic(torch.div),
+    Neg=lambda n, x: -x, Abs=lambda n, x: x.abs(), Sum=_of_many(torch.add),
+                   Max=_of_many(torch.maximum), Min=_of_many(torch.minimum),
+    Mean=lambda n, *a: _of_many(torch.add)(n, *a)/len(a), MatMul=_product, Gemm=_gemm,
+                   Conv=_convolution, ConvTranspose=_transposed,
+    BatchNormalization=_norm, Relu=lambda n, x: F.relu(x),
+                   LeakyRelu=lambda n, x: F.leaky_relu(x, n.get('alpha', .01)), PRelu=_prelu,
+    Clip=_clip, HardSigmoid=lambda n, x: (n.get('alpha', .2)*x + n.get('beta', .5)).clamp(0, 1),
+                   MaxPool=_max_pool, AveragePool=_average_pool,
     GlobalAveragePool=lambda n, x: _image(x).mean(list(range(2, x.dim() - 1)), True).unsqueeze(1),
-    GlobalMaxPool=lambda n, x: (F.max_pool2d if x.dim() == 5 else F.max_pool1d)(_image(x), list(x.shape[3:])).unsqueeze(1),
-    ReduceMean=_reduced(True), ReduceSum=_reduced(False), Flatten=_flatten, Reshape=_reshape, Transpose=_permute, Squeeze=_squeeze,
-    Unsqueeze=_unsqueeze, Concat=_concat, Slice=_slice, Gather=_gather, Split=_split, Pad=_pad, Expand=_expand,
+    GlobalMaxPool=lambda n, x: (F.max_pool2d if x.dim() == 5 else F.max_pool1d)(_image(x),
+        list(x.shape[3:])).unsqueeze(1),
+    ReduceMean=_reduced(True), ReduceSum=_reduced(False), Flatten=_flatten, Reshape=_reshape,
+                   Transpose=_permute, Squeeze=_squeeze,
+    Unsqueeze=_unsqueeze, Concat=_concat, Slice=_slice, Gather=_gather, Split=_split, Pad=_pad,
+                   Expand=_expand,
     Tile=lambda n, x, k: x.repeat(1, *k), Identity=lambda n, x: x, Dropout=_dropout, Cast=_cast,
     DepthToSpace=lambda n, x: _blocks(n, x, True), SpaceToDepth=lambda n, x: _blocks(n, x, False))
 
-_static = dict(Clip=(1, 2), Pad=(2,))  # inputs that are numbers to us, not weights; whole numbers always are
-_foldable = set('''Constant ConstantOfShape Identity Reshape Flatten Transpose Squeeze Unsqueeze Concat Gather Slice Split Cast Shape Size Range Expand
-    Add Sub Mul Div Neg Abs Sqrt Reciprocal Pow Exp Log Floor Ceil Mod Max Min Sum ReduceProd ReduceSum ReduceMean ReduceMax ReduceMin Equal Where Not
-    Less Greater And Or MatMul Pad Tile'''.split())  # may stand between constants
+# inputs that are numbers to us, not weights; whole numbers always are
+_static = dict(Clip=(1, 2), Pad=(2,))
+_foldable = set('''Constant ConstantOfShape Identity Reshape Flatten Transpose Squeeze Unsqueeze
+    Concat Gather Slice Split Cast Shape Size Range Expand Add Sub Mul Div Neg Abs Sqrt Reciprocal
+    Pow Exp Log Floor Ceil Mod Max Min Sum ReduceProd ReduceSum ReduceMean ReduceMax ReduceMin
+    Equal Where Not Less Greater And Or MatMul Pad Tile'''.split())  # may stand between constants
 
-# %% ../nbs/15_interchange.ipynb #796ac1fa
+# %% ../nbs/15_interchange.ipynb #efbabe77
 class OnnxNetwork(nn.Module):
     "The graph of an ONNX file: inputs [b, *input_shape] to outputs [b, K]"
     def __init__(self, nodes, constants, source, target, graph_shape, input_shape, output_shape):
         super().__init__()
         self.nodes, self.source, self.target = nodes, source, target
-        self.graph_shape, self.input_shape, self.output_shape = tuple(graph_shape), tuple(input_shape), tuple(output_shape)
-        used = dict.fromkeys(i for n in nodes for k, i in enumerate(n.inputs) if i in constants and not _is_static(n, k, constants[i]))
+        self.graph_shape, self.input_shape = tuple(graph_shape), tuple(input_shape)
+        self.output_shape = tuple(output_shape)
+        used = dict.fromkeys(i for n in nodes for k, i in enumerate(n.inputs) if i in constants
+                             and not _is_static(n, k, constants[i]))
         self.names = {name: f'weight_{k}' for k, name in enumerate(used)}
         for name, own in self.names.items():
-            self.register_parameter(own, nn.Parameter(torch.tensor(constants[name]).to(_float_type(constants))))
-        self.numbers = {i: constants[i].tolist() for n in nodes for i in n.inputs if i in constants and i not in used}
+            self.register_parameter(own,
+                                    nn.Parameter(torch.tensor(constants[name]).to(_float_type(constants))))
+        self.numbers = {i: constants[i].tolist() for n in nodes for i in n.inputs if i in constants
+                        and i not in used}
     def forward(self, x):
         values = {self.source: x.reshape(len(x), *self.graph_shape)}
         for n in self.nodes: values.update(self.run(n, values))
         return values[self.target].flatten(1)
     def run(self, n, values):
         "The outputs of one node by name"
-        def find(name): return values[name] if name in values else self.numbers[name] if name in self.numbers else getattr(self, self.names[name])
+        def find(name):
+            if name in values: return values[name]
+            return self.numbers[name] if name in self.numbers else getattr(self, self.names[name])
         out = _operations[n.op](n, *(find(i) if i else None for i in n.inputs))
         return dict(zip(n.outputs, out if isinstance(out, (tuple, list)) else (out,)))
-    def extra_repr(self): return f'{len(self.nodes)} nodes, inputs {list(self.input_shape)}, outputs {list(self.output_shape)}'
+    def extra_repr(self):
+        shapes = f'inputs {list(self.input_shape)}, outputs {list(self.output_shape)}'
+        return f'{len(self.nodes)} nodes, {shapes}'
 
 def _is_static(n, k, value): return value.dtype.kind != 'f' or k in _static.get(n.op, ())
 
 def _float_type(constants):
-    return torch.float64 if any(c.dtype == np.float64 for c in constants.values()) else torch.float32
+    return torch.float64 if any(c.dtype == np.float64
+                                for c in constants.values()) else torch.float32
 
-# %% ../nbs/15_interchange.ipynb #2fac6f83
+# %% ../nbs/15_interchange.ipynb #1d74bb09
 _largest = 2**28  # entries of a value; a graph that asks for more is refused
 
 def _import_onnx(who):
     try: import onnx, onnx.reference
-    except ImportError as e: raise ImportError(f"{who} needs the package onnx: pip install 'mmr_nb[onnx]'") from e
+    except ImportError as e:
+        raise ImportError(f"{who} needs the package onnx: pip install 'mmr_nb[onnx]'") from e
     return onnx
 
 def _read_model(file, who):
@@ -353,74 +410,98 @@ def _read_model(file, who):
     if not file.is_file(): raise ValueError(f'{who}: expected an ONNX file, found none at {file}')
     try: model = onnx.load(str(file))
     except (FileNotFoundError, onnx.checker.ValidationError) as e:
-        raise ValueError(f'{who}: {file.name} keeps weights in another file that is not there or not whole: {_first_line(e)}') from None
+        raise ValueError(f'{who}: {file.name} keeps weights in another file that is not there or '
+                         f'not whole: {_first_line(e)}') from None
     except Exception as e:
         raise ValueError(f'{who}: {file.name} is no ONNX file, or is cut off: {_first_line(e)}') from None
     if not model.graph.node or not model.graph.output:
-        raise ValueError(f'{who}: {file.name} holds no graph; expected an ONNX file with nodes and an output')
+        raise ValueError(f'{who}: {file.name} holds no graph; expected an ONNX file with nodes and '
+                         f'an output')
     opset = next((o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')), None)
     if opset is None: raise ValueError(f'{who}: {file.name} names no opset of ONNX')
     return model, opset
 
 def _first_line(e): return (str(e).strip().splitlines() or [''])[0][:300] or type(e).__name__
 
+# %% ../nbs/15_interchange.ipynb #84b4c1ae
 def _initial(model, who):
     "Weights by name, as numpy arrays"
     import onnx
     out = {}
     for t in model.graph.initializer:
         try: a = onnx.numpy_helper.to_array(t)
-        except Exception as e: raise ValueError(f'{who}: the weights {t.name!r} cannot be read: {_first_line(e)}') from None
-        if a.dtype.kind not in 'fiub' or a.dtype == np.float16: raise ValueError(f'{who}: expected the weights {t.name!r} in float32 or float64, got {a.dtype}')
-        if a.dtype.kind == 'f' and not np.isfinite(a).all(): raise ValueError(f'{who}: the weights {t.name!r} hold NaN or Inf')
+        except Exception as e:
+            raise ValueError(f'{who}: the weights {t.name!r} cannot be read: {_first_line(e)}') from None
+        if a.dtype.kind not in 'fiub' or a.dtype == np.float16:
+            raise ValueError(f'{who}: expected the weights {t.name!r} in float32 or float64, got '
+                             f'{a.dtype}')
+        if a.dtype.kind == 'f' and not np.isfinite(a).all():
+            raise ValueError(f'{who}: the weights {t.name!r} hold NaN or Inf')
         out[t.name] = a
-    if len(model.graph.sparse_initializer): raise ValueError(f'{who}: expected dense weights, got sparse ones')
+    if len(model.graph.sparse_initializer):
+        raise ValueError(f'{who}: expected dense weights, got sparse ones')
     return out
 
-# %% ../nbs/15_interchange.ipynb #49235e32
+# %% ../nbs/15_interchange.ipynb #7d705a46
 def _shapes(model, known, who):
     "(name of the input, its shape for one input in the graph, without a batch axis; same for the output)"
     inputs = [i for i in model.graph.input if i.name not in known]
     for what, vs in (('input', inputs), ('output', model.graph.output)):
-        if len(vs) != 1: raise ValueError(f'{who}: expected a network with one {what}, got {len(vs)}: {", ".join(v.name for v in vs)}')
+        if len(vs) != 1:
+            raise ValueError(f'{who}: expected a network with one {what}, got {len(vs)}: '
+                             f'{", ".join(v.name for v in vs)}')
     [i], tensor = inputs, inputs[0].type.tensor_type
-    if tensor.elem_type not in (1, 11): raise ValueError(f'{who}: expected an input of float32 or float64, got the type number {tensor.elem_type}')
+    if tensor.elem_type not in (1, 11):
+        raise ValueError(f'{who}: expected an input of float32 or float64, got the type number '
+                         f'{tensor.elem_type}')
     dims = [d.dim_value if d.WhichOneof('value') == 'dim_value' else None for d in tensor.shape.dim]
     if not dims: raise ValueError(f'{who}: the input {i.name!r} has no shape')
     batched = len(dims) > 1 and dims[0] in (None, 1)
     rest = dims[1:] if batched else dims
     if any(v is None or v < 1 for v in rest):
-        raise ValueError(f'{who}: expected one free axis, the batch, in front; the input {i.name!r} has the shape {["free" if v is None else v for v in dims]}')
+        raise ValueError(f'{who}: expected one free axis, the batch, in front; the input '
+                         f'{i.name!r} has the shape {["free" if v is None else v for v in dims]}')
     if math.prod(rest) > _largest: raise ValueError(f'{who}: an input of shape {rest} is too large')
     return i.name, ((1,) if batched else ()) + tuple(rest), tuple(rest)
 
+# %% ../nbs/15_interchange.ipynb #5a1180f9
 def _node(place, n, opset):
     "A node of the file in Python's types"
     import onnx
     def value(a):
         v = onnx.helper.get_attribute_value(a)
         if isinstance(v, bytes): return v.decode('utf-8', 'replace')
-        return list(v) if not isinstance(v, (int, float, str)) and hasattr(v, '__len__') and not hasattr(v, 'DESCRIPTOR') else v
-    node = OnnxNode(place, n.name, n.op_type if n.domain in ('', 'ai.onnx') else f'{n.domain}.{n.op_type}', list(n.input), list(n.output), {}, opset)
+        return list(v) if not isinstance(v, (int, float, str)) and hasattr(v,
+            '__len__') and not hasattr(v, 'DESCRIPTOR') else v
+    node = OnnxNode(place, n.name, n.op_type if n.domain in ('', 'ai.onnx')
+                    else f'{n.domain}.{n.op_type}', list(n.input), list(n.output), {}, opset)
     try: node.attrs = {a.name: value(a) for a in n.attribute}
-    except Exception as e: raise _Refused(f'an attribute that cannot be read: {_first_line(e)}') from None
+    except Exception as e:
+        raise _Refused(f'an attribute that cannot be read: {_first_line(e)}') from None
     return node
 
 def _folded(n, proto, model, constants):
     "What a node computes from constants alone"
     import onnx
-    if n.op not in _foldable: _refuse('a node that depends on constants alone, of a type that is not folded')
+    if n.op not in _foldable:
+        _refuse('a node that depends on constants alone, of a type that is not folded')
     args = {i: constants[i] for i in n.inputs if i}
     if n.op in ('ConstantOfShape', 'Expand', 'Tile', 'Pad', 'Range'):
-        sizes = [float(np.abs(a.astype(float)).prod()) if n.op in ('ConstantOfShape', 'Expand', 'Tile') else float(np.abs(a.astype(float)).sum()) for a in args.values() if a.dtype.kind in 'iu']
-        if math.prod(max(s, 1) for s in sizes)*max([a.size for a in args.values()], default=1) > _largest: _refuse('a constant of enormous size')
+        sizes = [float(np.abs(a.astype(float)).prod())
+                 if n.op in ('ConstantOfShape', 'Expand', 'Tile')
+                 else float(np.abs(a.astype(float)).sum()) for a in args.values()
+                 if a.dtype.kind in 'iu']
+        if math.prod(max(s, 1) for s in sizes)*max([a.size for a in args.values()],
+                                                   default=1) > _largest:
+            _refuse('a constant of enormous size')
     versions = {o.domain: o.version for o in model.opset_import}
     out = onnx.reference.ReferenceEvaluator(proto, opsets=versions).run(None, args)
     out = [np.asarray(o) for o in out]
-    if any(o.dtype.kind == 'f' and not np.isfinite(o).all() for o in out): _refuse('a constant that is NaN or Inf')
+    if any(o.dtype.kind == 'f' and not np.isfinite(o).all() for o in out):
+        _refuse('a constant that is NaN or Inf')
     return dict(zip(n.outputs, out))
 
-# %% ../nbs/15_interchange.ipynb #7b0e2e53
+# %% ../nbs/15_interchange.ipynb #d9d6059b
 def _graph(model, opset, known, source, shape, who):
     "(nodes that depend on the input, constants) with every value's shape tried out for one input"
     constants, values, nodes = dict(known), {source: torch.empty(1, *shape, device='meta')}, []
@@ -428,23 +509,29 @@ def _graph(model, opset, known, source, shape, who):
         n = OnnxNode(place, proto.name, proto.op_type, [], [], {}, opset)
         try:
             n = _node(place, proto, opset)
-            if missing := [i for i in n.inputs if i and i not in constants and i not in values]: raise _Broken(f'its input {missing[0]!r} is computed by no node before it')
+            if missing := [i for i in n.inputs if i and i not in constants and i not in values]:
+                raise _Broken(f'its input {missing[0]!r} is computed by no node before it')
             while n.inputs and not n.inputs[-1]: n.inputs.pop()
             n.given = [i in values for i in n.inputs]
             if n.op == 'Shape' and n.given == [True]:
-                constants[n.outputs[0]] = np.array(values[n.inputs[0]].shape[1:], dtype=np.int64)[n.get('start', 0):n.get('end')]
-            elif n.op == 'Constant' or not any(n.given): constants.update(_folded(n, proto, model, constants))
+                constants[n.outputs[0]] = np.array(values[n.inputs[0]].shape[1:],
+                                                   dtype=np.int64)[n.get('start', 0):n.get('end')]
+            elif n.op == 'Constant' or not any(n.given):
+                constants.update(_folded(n, proto, model, constants))
             else:
                 values.update(_tried(n, values, constants))
                 nodes.append(n)
         except _Refused as e: raise ValueError(f'{who}: {n}: not supported: {e}') from None
         except _Broken as e: raise ValueError(f'{who}: {n}: {e}') from None
-        except Exception as e: raise ValueError(f'{who}: {n}: {type(e).__name__}: {_first_line(e)}') from None
+        except Exception as e:
+            raise ValueError(f'{who}: {n}: {type(e).__name__}: {_first_line(e)}') from None
     return nodes, constants, values
 
 def _tried(n, values, constants):
     "Shapes of a node's outputs, computed without numbers"
-    if n.op not in _operations: _refuse(f'the operation {n.op}' + (' (end the graph before it, which decides the same)' if n.op in ('Softmax', 'LogSoftmax', 'Sigmoid') else ''))
+    if n.op not in _operations:
+        _refuse(f'the operation {n.op}' + (' (end the graph before it, which decides the same)'
+                                           if n.op in ('Softmax', 'LogSoftmax', 'Sigmoid') else ''))
     def find(k, name):
         if not name: return None
         if name in values: return values[name]
@@ -457,9 +544,10 @@ def _tried(n, values, constants):
         if v.numel() > _largest or not v.numel(): _refuse(f'a value of shape {list(v.shape[1:])}')
     return out
 
-# %% ../nbs/15_interchange.ipynb #4be8eb1e
+# %% ../nbs/15_interchange.ipynb #deff60ff
 def load_onnx(
-    file,             # path of an ONNX file, opset 7 to 22 (or newer, where its operations are known)
+    # path of an ONNX file, opset 7 to 22 (or newer, where its operations are known)
+    file,
     check:bool=True,  # compare outputs with onnxruntime's, or with onnx's reference implementation
 )->OnnxNetwork:       # module in eval mode: [b, *input_shape] -> [b, K]
     "The network of an ONNX file as a module that everything here accepts"
@@ -469,30 +557,42 @@ def load_onnx(
     source, graph_shape, input_shape = _shapes(model, known, who)
     nodes, constants, values = _graph(model, opset, known, source, graph_shape, who)
     target = model.graph.output[0].name
-    if target not in values: raise ValueError(f'{who}: the output {target!r} does not depend on the input')
-    net = OnnxNetwork(nodes, constants, source, target, graph_shape, input_shape, values[target].shape[1:]).eval()
+    if target not in values:
+        raise ValueError(f'{who}: the output {target!r} does not depend on the input')
+    net = OnnxNetwork(nodes, constants, source, target, graph_shape, input_shape,
+                      values[target].shape[1:]).eval()
     if check: _compare(net, file, who)
     return net
 
-tol_outputs = 1e-5  # difference from onnxruntime's outputs, relative to the largest output (or to 1)
+# difference from onnxruntime's outputs, relative to the largest output (or to 1)
+tol_outputs = 1e-5
 
 @torch.no_grad()
 def _compare(net, file, who):
     "Refuse a module whose outputs aren't the runtime's at some inputs"
     gen = torch.Generator().manual_seed(0)
-    x = torch.cat([torch.zeros(1, *net.input_shape), torch.rand(2, *net.input_shape, generator=gen), torch.randn(2, *net.input_shape, generator=gen)])
+    x = torch.cat([torch.zeros(1, *net.input_shape), torch.rand(2, *net.input_shape, generator=gen),
+                   torch.randn(2, *net.input_shape, generator=gen)])
     try: ours, exact = net(x.to(_own_type(net))).double(), copy.deepcopy(net).double()(x.double())
-    except Exception as e: raise ValueError(f'{who}: the network does not run on inputs {list(x.shape)}: {_first_line(e)}') from None
+    except Exception as e:
+        raise ValueError(f'{who}: the network does not run on inputs {list(x.shape)}: '
+                         f'{_first_line(e)}') from None
     theirs = run_onnx(file, x).double()
-    if theirs.shape != ours.shape: raise ValueError(f'{who}: expected outputs {list(theirs.shape)}, as the runtime gives, got {list(ours.shape)}')
-    if not exact.isfinite().all(): raise ValueError(f'{who}: expected finite outputs, got NaN or Inf at an input of ordinary size')
+    if theirs.shape != ours.shape:
+        raise ValueError(f'{who}: expected outputs {list(theirs.shape)}, as the runtime gives, got '
+                         f'{list(ours.shape)}')
+    if not exact.isfinite().all():
+        raise ValueError(f'{who}: expected finite outputs, got NaN or Inf at an input of '
+                         f'ordinary size')
     size, off = exact.abs().amax().clamp(min=1), (ours - theirs).abs()
     if not (off <= tol_outputs*size + 10*(ours - exact).abs().amax()).all():
-        raise ValueError(f'{who}: the outputs differ from the runtime\'s by {off.max().item():.3g} (largest output {size.item():.3g}); this reader misunderstands a node, please report it')
+        raise ValueError(f'{who}: the outputs differ from the runtime\'s by {off.max().item():.3g} '
+                         f'(largest output {size.item():.3g}); this reader misunderstands a node, '
+                         f'please report it')
 
 def _own_type(net): return next((t.dtype for t in net.parameters()), torch.float32)
 
-# %% ../nbs/15_interchange.ipynb #461c2478
+# %% ../nbs/15_interchange.ipynb #c7503aae
 def _session(file):
     "A function of one input that runs the file"
     onnx = _import_onnx('run_onnx')
@@ -503,7 +603,8 @@ def _session(file):
     options.log_severity_level = 4
     try: session = ort.InferenceSession(str(file), options, providers=['CPUExecutionProvider'])
     except Exception as e:
-        if 'NOT_IMPLEMENTED' in str(e): return _reference(onnx, file)  # such as convolutions in float64
+        # such as convolutions in float64
+        if 'NOT_IMPLEMENTED' in str(e): return _reference(onnx, file)
         raise
     return lambda a: session.run(None, {session.get_inputs()[0].name: a})[0]
 
@@ -511,6 +612,7 @@ def _reference(onnx, file):
     model = onnx.reference.ReferenceEvaluator(str(file))
     return lambda a: model.run(None, {model.input_names[0]: a})[0]
 
+# %% ../nbs/15_interchange.ipynb #6b666b3a
 def run_onnx(
     file,       # path of an ONNX file
     x,          # inputs, [b, ...], each with as many entries as the network takes
@@ -519,14 +621,17 @@ def run_onnx(
     model, _ = _read_model(file, 'run_onnx')
     _, shape, _ = _shapes(model, {t.name for t in model.graph.initializer}, 'run_onnx')
     kind = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
-    double = next(v for k, v in kind.items() if k not in {t.name for t in model.graph.initializer}) == 11
-    rows = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64 if double else np.float32)
+    double = next(v for k, v in kind.items() if k not in {t.name
+        for t in model.graph.initializer}) == 11
+    rows = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64 if double
+                      else np.float32)
     try:
         run = _session(file)
         return torch.from_numpy(np.stack([np.asarray(run(r.reshape(shape))).ravel() for r in rows]))
-    except Exception as e: raise ValueError(f'run_onnx: {Path(file).name} does not run: {_first_line(e)}') from None
+    except Exception as e:
+        raise ValueError(f'run_onnx: {Path(file).name} does not run: {_first_line(e)}') from None
 
-# %% ../nbs/15_interchange.ipynb #c78170e5
+# %% ../nbs/15_interchange.ipynb #ebe03907
 def save_onnx(
     model:nn.Module,      # in eval mode, on the CPU
     file,                 # path to write to
@@ -536,22 +641,30 @@ def save_onnx(
     "A network as an ONNX file with a free batch axis, by PyTorch's exporter"
     _import_onnx('save_onnx')
     try: import onnxscript
-    except ImportError as e: raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
-    if any(m.training for m in model.modules()): raise ValueError('save_onnx: expected eval mode, got training mode; call model.eval()')
+    except ImportError as e:
+        raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
+    if any(m.training for m in model.modules()):
+        raise ValueError('save_onnx: expected eval mode, got training mode; call model.eval()')
     file, temporary = Path(file), Path(f'{file}.{os.getpid()}.tmp')
-    own = next((t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), torch.float32)
+    own = next((t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()),
+               torch.float32)
     x = torch.zeros(2, *input_shape, dtype=own)
     try:
         with _quiet():
-            torch.onnx.export(model, (x,), str(temporary), dynamo=True, input_names=['input'], output_names=['output'], opset_version=opset,
-                              dynamic_shapes=({0: torch.export.Dim('batch', min=1)},), external_data=False, verbose=False)
-        again, x = load_onnx(temporary), torch.rand(16, *input_shape, generator=torch.Generator().manual_seed(1)).to(own)
+            torch.onnx.export(model, (x,), str(temporary), dynamo=True, input_names=['input'],
+                              output_names=['output'], opset_version=opset,
+                              dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+                              external_data=False, verbose=False)
+        again, x = load_onnx(temporary), torch.rand(16, *input_shape,
+                                                    generator=torch.Generator().manual_seed(1)).to(own)
         with torch.no_grad(): a, b = model(x).double(), again(x).double()
         if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
-            raise ValueError(f'save_onnx: the file computes something else than the module, by {(a - b).abs().max().item():.3g}')
+            raise ValueError(f'save_onnx: the file computes something else than the module, by '
+                             f'{(a - b).abs().max().item():.3g}')
         os.replace(temporary, file)
     except (ValueError, OSError): raise
-    except Exception as e: raise ValueError(f'save_onnx: PyTorch cannot export this network: {_first_line(e)}') from None
+    except Exception as e:
+        raise ValueError(f'save_onnx: PyTorch cannot export this network: {_first_line(e)}') from None
     finally: temporary.unlink(missing_ok=True)
     return file
 
@@ -565,14 +678,15 @@ def _quiet():
         try: yield
         finally: log.setLevel(level)
 
-# %% ../nbs/15_interchange.ipynb #75f262f7
+# %% ../nbs/15_interchange.ipynb #c0c038bd
 @dataclass(frozen=True)
 class Atom:
     "A linear constraint: the sum of coefficients times variables, plus a constant, is >= 0 (> 0 where strict)"
     terms:tuple        # of (('X' or 'Y', index), Fraction), none of them zero
     constant:Fraction
     strict:bool = False
-    def value(self, x, y): return self.constant + sum(c*(x if kind == 'X' else y)[i] for (kind, i), c in self.terms)
+    def value(self, x, y): return self.constant + sum(c*(x if kind == 'X' else y)[i]
+                                                      for (kind, i), c in self.terms)
     def holds(self, x, y): return self.value(x, y) > 0 if self.strict else self.value(x, y) >= 0
     def atoms(self): return [self]
 
@@ -590,7 +704,7 @@ class Any:
     def holds(self, x, y): return any(p.holds(x, y) for p in self.parts)
     def atoms(self): return [a for p in self.parts for a in p.atoms()]
 
-# %% ../nbs/15_interchange.ipynb #4fce3a46
+# %% ../nbs/15_interchange.ipynb #82ecf21a
 @dataclass(frozen=True)
 class PropertyCase:
     "A box of inputs and what must hold on it, besides, for a counterexample"
@@ -610,12 +724,14 @@ class Property:
         y, # outputs
     )->bool: # is it a counterexample?
         "Does all that is asserted hold, in exact arithmetic?"
-        x, y = ([Fraction(float(v)) for v in np.asarray(t, dtype=np.float64).ravel()] for t in (x, y))
+        x, y = ([Fraction(float(v)) for v in np.asarray(t, dtype=np.float64).ravel()]
+                for t in (x, y))
         if len(x) != self.n_inputs or len(y) != self.n_outputs:
-            raise ValueError(f'expected {self.n_inputs} inputs and {self.n_outputs} outputs, got {len(x)} and {len(y)}')
+            raise ValueError(f'expected {self.n_inputs} inputs and {self.n_outputs} outputs, got '
+                             f'{len(x)} and {len(y)}')
         return self.formula.holds(x, y)
 
-# %% ../nbs/15_interchange.ipynb #6c8eb9a1
+# %% ../nbs/15_interchange.ipynb #c56b5101
 class _List(list):
     line = 0
 
@@ -633,25 +749,30 @@ def _brackets(text, fail):
             stack[-1].append(_List())
             stack.append(stack[-1][-1])
             stack[-1].line = line
-            if len(stack) > _deepest: fail(line, f'expected at most {_deepest} brackets in one another')
+            if len(stack) > _deepest:
+                fail(line, f'expected at most {_deepest} brackets in one another')
         elif t == ')':
             if len(stack) == 1: fail(line, 'a closing bracket that nothing opened')
             stack.pop()
         elif t[0] != ';':
             if len(stack) == 1: fail(line, f'expected a bracket, got {t[:40]!r}')
             stack[-1].append(t)
-    if len(stack) > 1: fail(stack[-1].line, 'the bracket opened here is never closed; is the file cut off?')
+    if len(stack) > 1:
+        fail(stack[-1].line, 'the bracket opened here is never closed; is the file cut off?')
     return top
 
-# %% ../nbs/15_interchange.ipynb #f76d4888
+# %% ../nbs/15_interchange.ipynb #09e32488
 class _Reader:
     "Declarations and formulas of one file"
     def __init__(self, name): self.name, self.declared = name, {}
     def fail(self, line, why): raise ValueError(f'read_vnnlib: {self.name}, line {line}: {why}')
     def declare(self, e):
         kind = [k for k in e[2:] if k != []]
-        m = re.fullmatch(r'([XY])_(0|[1-9]\d{0,7})', e[1]) if len(e) > 2 and isinstance(e[1], str) else None
-        if not m or kind not in (['Real'], ['real']): self.fail(e.line, 'expected a declaration such as (declare-const X_0 Real), with X_i for inputs and Y_j for outputs')
+        m = re.fullmatch(r'([XY])_(0|[1-9]\d{0,7})', e[1]) if len(e) > 2 and isinstance(e[1],
+            str) else None
+        if not m or kind not in (['Real'], ['real']):
+            self.fail(e.line, 'expected a declaration such as (declare-const X_0 Real), with X_i '
+                              'for inputs and Y_j for outputs')
         if e[1] in self.declared: self.fail(e.line, f'{e[1]} is declared twice')
         self.declared[e[1]] = (m.group(1), int(m.group(2)))
     def linear(self, e, line):
@@ -660,9 +781,11 @@ class _Reader:
             if e in self.declared: return {self.declared[e]: Fraction(1)}
             if _number.match(e) and len(e) < 400: return {None: Fraction(e)}
             self.fail(line, f'{e[:40]!r} is neither a number nor a declared variable')
-        if not e or not isinstance(e[0], str): self.fail(e.line, 'expected a sum such as (+ X_0 (* 2 X_1))')
+        if not e or not isinstance(e[0], str):
+            self.fail(e.line, 'expected a sum such as (+ X_0 (* 2 X_1))')
         op, parts = e[0], [self.linear(p, e.line) for p in e[1:]]
-        if op not in '+-*/' or not parts: self.fail(e.line, f'expected +, -, * or / of linear terms, got {op[:40]!r}')
+        if op not in '+-*/' or not parts:
+            self.fail(e.line, f'expected +, -, * or / of linear terms, got {op[:40]!r}')
         if op in '+-':
             if op == '-' and len(parts) == 1: return _times(parts[0], -1)
             return reduce(lambda a, b: _plus(a, b, 1 if op == '+' else -1), parts)
@@ -671,16 +794,19 @@ class _Reader:
         if op == '/' and {*b} <= {None}:
             if not b.get(None): self.fail(line, 'a division by zero')
             return _times(a, 1/b[None])
-        if op == '/' or not ({*a} <= {None} or {*b} <= {None}): self.fail(line, 'expected linear terms, got a product or quotient of variables')
+        if op == '/' or not ({*a} <= {None} or {*b} <= {None}):
+            self.fail(line, 'expected linear terms, got a product or quotient of variables')
         a, b = (a, b) if {*b} <= {None} else (b, a)
         return _times(a, b.get(None, Fraction(0)))
     def formula(self, e, line):
-        if not isinstance(e, list) or not e or not isinstance(e[0], str): self.fail(line, 'expected a formula such as (<= X_0 1)')
+        if not isinstance(e, list) or not e or not isinstance(e[0], str):
+            self.fail(line, 'expected a formula such as (<= X_0 1)')
         op, parts = e[0], e[1:]
         if op in ('and', 'or'):
             return (All if op == 'and' else Any)(tuple(self.formula(p, e.line) for p in parts))
         if op not in ('<=', '>=', '<', '>', '=') or len(parts) != 2:
-            self.fail(e.line, f'expected and, or, or a comparison of two sums by <=, >=, <, > or =, got {op[:40]!r} with {len(parts)} parts')
+            self.fail(e.line, f'expected and, or, or a comparison of two sums by <=, >=, <, > or '
+                              f'=, got {op[:40]!r} with {len(parts)} parts')
         a, b = (self.linear(p, e.line) for p in parts)
         if op == '=': return All((_atom(_plus(a, b, -1)), _atom(_plus(b, a, -1))))
         return _atom(_plus(a, b, -1) if op[0] == '>' else _plus(b, a, -1), len(op) == 1)
@@ -690,20 +816,23 @@ def _times(a, c): return {k: v*c for k, v in a.items()}
 def _plus(a, b, c): return {k: a.get(k, 0) + c*b.get(k, 0) for k in {**a, **b}}
 
 def _atom(sum_, strict=False):
-    return Atom(tuple(sorted(((k, v) for k, v in sum_.items() if k is not None and v), key=lambda t: t[0])), Fraction(sum_.get(None, 0)), strict)
+    return Atom(tuple(sorted(((k, v) for k, v in sum_.items() if k is not None and v),
+                             key=lambda t: t[0])), Fraction(sum_.get(None, 0)), strict)
 
-# %% ../nbs/15_interchange.ipynb #1b14dd2a
+# %% ../nbs/15_interchange.ipynb #2226b9da
 def _is_bound(a): return isinstance(a, Atom) and len(a.terms) == 1 and a.terms[0][0][0] == 'X'
 
 def _simple(f):
     "A formula without parts that are always or never true; True or False where nothing is left"
-    if isinstance(f, Atom): return f if f.terms else (f.constant > 0 if f.strict else f.constant >= 0)
+    if isinstance(f, Atom):
+        return f if f.terms else (f.constant > 0 if f.strict else f.constant >= 0)
     is_all, parts = isinstance(f, All), [_simple(p) for p in f.parts]
     if any(p is (not is_all) for p in parts): return not is_all
     parts = [p for p in parts if p is not is_all]
     parts = [q for p in parts for q in (p.parts if type(p) is type(f) else (p,))]
     return is_all if not parts else parts[0] if len(parts) == 1 else type(f)(tuple(parts))
 
+# %% ../nbs/15_interchange.ipynb #f4901c63
 def _cases(f, fail):
     "Ways to fulfil a formula: [(bounds, formulas)]"
     if not any(map(_is_bound, f.atoms())): return [((), (f,))]
@@ -714,7 +843,8 @@ def _cases(f, fail):
     out = [tuple(tuple(itertools.chain(*parts)) for parts in zip(*sure))] if sure else [((), ())]
     for way in ways:
         if len(way) == 1: continue
-        if len(out)*len(way) > _most_cases: fail(f'expected at most {_most_cases} boxes of inputs, got more by combining or')
+        if len(out)*len(way) > _most_cases:
+            fail(f'expected at most {_most_cases} boxes of inputs, got more by combining or')
         out = [(b + c, g + h) for b, g in out for c, h in way]
     return out
 
@@ -726,11 +856,12 @@ def _box(bounds, n, fail):
         if c > 0: lo[i] = limit if lo[i] is None else max(lo[i], limit)
         else: hi[i] = limit if hi[i] is None else min(hi[i], limit)
     for i in range(n):
-        if lo[i] is None or hi[i] is None: fail(f'X_{i} has no {"lower" if lo[i] is None else "upper"} bound')
+        if lo[i] is None or hi[i] is None:
+            fail(f'X_{i} has no {"lower" if lo[i] is None else "upper"} bound')
         if abs(lo[i]) > 10**30 or abs(hi[i]) > 10**30: fail(f'X_{i} has a bound beyond 1e30')
     return tuple(lo), tuple(hi)
 
-# %% ../nbs/15_interchange.ipynb #e38d6cb4
+# %% ../nbs/15_interchange.ipynb #8b86e2cc
 def read_vnnlib(
     source,     # path of a VNN-LIB file, or its text
 )->Property:
@@ -744,13 +875,15 @@ def read_vnnlib(
         if head in ('declare-const', 'declare-fun'): r.declare(e)
         elif head == 'assert' and len(e) == 2: asserted.append(r.formula(e[1], e.line))
         elif head not in ('set-logic', 'set-info', 'set-option', 'check-sat', 'get-model', 'exit'):
-            r.fail(e.line, f'expected declare-const or (assert FORMULA), got {head[:40]!r} with {len(e)} parts')
+            r.fail(e.line, f'expected declare-const or (assert FORMULA), got {head[:40]!r} with '
+                           f'{len(e)} parts')
     counts = {}
     for kind, what in (('X', 'input'), ('Y', 'output')):
         places = sorted(i for k, i in r.declared.values() if k == kind)
         if places != list(range(len(places))) or not places:
             missing = next(i for i in range(len(places) + 1) if i not in places)
-            raise ValueError(f'read_vnnlib: {name}: {kind}_{missing} is not declared; expected {what}s {kind}_0, {kind}_1, ... without a gap')
+            raise ValueError(f'read_vnnlib: {name}: {kind}_{missing} is not declared; expected '
+                             f'{what}s {kind}_0, {kind}_1, ... without a gap')
         counts[kind] = len(places)
     return make_property(counts['X'], counts['Y'], All(tuple(asserted)), name)
 
@@ -766,24 +899,29 @@ def make_property(
     if simple is True: fail('nothing bounds the inputs')
     for bounds, formulas in _cases(simple, fail) if simple is not False else ():
         lo, hi = _box(bounds, n_inputs, fail)
-        if all(l <= h for l, h in zip(lo, hi)): cases.append(PropertyCase(lo, hi, _simple(All(tuple(formulas)))))
+        if all(l <= h for l, h in zip(lo, hi)):
+            cases.append(PropertyCase(lo, hi, _simple(All(tuple(formulas)))))
     return Property(n_inputs, n_outputs, tuple(cases), formula)
 
-# %% ../nbs/15_interchange.ipynb #4386f376
+# %% ../nbs/15_interchange.ipynb #12ce8375
 def _property_text(source):
     "(text, name) of a file or of a text"
     if isinstance(source, str) and '(' in source: return source, 'the text'
     file = Path(source)
-    if not file.is_file(): raise ValueError(f'read_vnnlib: expected a VNN-LIB file, found none at {file}')
+    if not file.is_file():
+        raise ValueError(f'read_vnnlib: expected a VNN-LIB file, found none at {file}')
     try: return file.read_text(), file.name
     except UnicodeDecodeError: raise ValueError(f'read_vnnlib: {file.name} is no text') from None
-    except OSError as e: raise ValueError(f'read_vnnlib: {file.name} cannot be read: {e.strerror}') from None
+    except OSError as e:
+        raise ValueError(f'read_vnnlib: {file.name} cannot be read: {e.strerror}') from None
 
-# %% ../nbs/15_interchange.ipynb #f641abcd
+# %% ../nbs/15_interchange.ipynb #cd0a0b48
 def _older(text, name):
     "VNN-LIB 2.0 as 1.0"
     try: import vnnlib
-    except ImportError as e: raise ImportError("read_vnnlib needs the package vnnlib for VNN-LIB 2.0: pip install 'mmr_nb[onnx]'") from e
+    except ImportError as e:
+        raise ImportError("read_vnnlib needs the package vnnlib for VNN-LIB 2.0: pip install "
+                          "'mmr_nb[onnx]'") from e
     def fail(why): raise ValueError(f'read_vnnlib: {name}: {why}')
     if not text.isascii() or '\0' in text: fail('expected ASCII text')
     _brackets(text, lambda line, why: fail(f'line {line}: {why}'))
@@ -797,31 +935,39 @@ def _older(text, name):
         if len(vs) != 1: fail(f'expected a network with one {what}, got {len(vs)}')
     if getattr(net, 'hidden', None): fail('constraints on hidden values are not supported')
     count = {k: math.prod(v[0].shape) for k, v in (('X', net.inputs), ('Y', net.outputs))}
-    if sum(count.values()) > 10**6: fail(f'{count["X"]} inputs and {count["Y"]} outputs are too many')
+    if sum(count.values()) > 10**6:
+        fail(f'{count["X"]} inputs and {count["Y"]} outputs are too many')
     lines = [f'(declare-const {k}_{i} Real)' for k, n in count.items() for i in range(n)]
-    return '\n'.join([*lines, *(f'(assert {_older_formula(a.expr, fail)})' for a in query.assertions)])
+    return '\n'.join([*lines, *(f'(assert {_older_formula(a.expr, fail)})'
+                                for a in query.assertions)])
 
+# %% ../nbs/15_interchange.ipynb #02e62604
 def _older_formula(e, fail):
     kind = type(e).__name__
-    if kind in ('And', 'Or'): return f'({kind.lower()} {" ".join(_older_formula(a, fail) for a in e.args)})'
+    if kind in ('And', 'Or'):
+        return f'({kind.lower()} {" ".join(_older_formula(a, fail) for a in e.args)})'
     a, b = _older_sum(e.lhs, fail), _older_sum(e.rhs, fail)
     if kind == 'NotEqual': return f'(or (< {a} {b}) (> {a} {b}))'
     signs = dict(GreaterThan='>', LessThan='<', GreaterEqual='>=', LessEqual='<=', Equal='=')
-    return f'({signs[kind]} {a} {b})' if kind in signs else fail(f'a formula of the kind {kind} is not supported')
+    return f'({signs[kind]} {a} {b})' if kind in signs else fail(f'a formula of the kind {kind} is '
+        f'not supported')
 
 def _older_sum(e, fail):
     kind = type(e).__name__
     if hasattr(e, 'lexeme'): return e.lexeme
     if kind == 'Negate': return f'(- {_older_sum(e.expr, fail)})'
     if kind == 'Minus': return f'(- {" ".join(_older_sum(a, fail) for a in (e.head, *e.rest))})'
-    if kind in ('Plus', 'Multiply'): return f'({"+" if kind == "Plus" else "*"} {" ".join(_older_sum(a, fail) for a in e.args)})'
-    if kind != 'Var' or e.kind.name not in ('Input', 'Output'): fail(f'a term of the kind {kind} is not supported')
+    if kind in ('Plus', 'Multiply'):
+        return f'({"+" if kind == "Plus" else "*"} {" ".join(_older_sum(a, fail) for a in e.args)})'
+    if kind != 'Var' or e.kind.name not in ('Input', 'Output'):
+        fail(f'a term of the kind {kind} is not supported')
     if len(e.indices) != len(e.shape) or any(not 0 <= i < n for i, n in zip(e.indices, e.shape)):
-        fail(f'line {e.line}: {e.name} has the shape {list(e.shape)}, got the indices {list(e.indices)}')
+        fail(f'line {e.line}: {e.name} has the shape {list(e.shape)}, got the indices '
+             f'{list(e.indices)}')
     place = reduce(lambda k, i: k*i[1] + i[0], zip(e.indices, e.shape), 0)
     return f'{"X" if e.kind.name == "Input" else "Y"}_{place}'
 
-# %% ../nbs/15_interchange.ipynb #6ecc5916
+# %% ../nbs/15_interchange.ipynb #f08a9dc7
 def ball_property(
     x,               # one input, any shape
     y:int,           # its class
@@ -831,18 +977,26 @@ def ball_property(
     p:float=inf,     # VNN-LIB's boxes are l_inf balls; no other norm can be written
 )->Property:         # a counterexample: some class does at least as well as y
     "Is every input within eps of x classified as y?"
-    if float(p) != inf: raise ValueError(f'ball_property: expected p = inf, since a VNN-LIB property is a box of inputs, got {p!r}')
-    if not 0 <= float(eps) < inf: raise ValueError(f'ball_property: expected a radius eps >= 0, got {eps!r}')
-    if not 0 <= int(y) < n_classes or n_classes < 2: raise ValueError(f'ball_property: expected a class from 0 to {n_classes - 1}, got {y}')
+    if float(p) != inf:
+        raise ValueError(f'ball_property: expected p = inf, since a VNN-LIB property is a box of '
+                         f'inputs, got {p!r}')
+    if not 0 <= float(eps) < inf:
+        raise ValueError(f'ball_property: expected a radius eps >= 0, got {eps!r}')
+    if not 0 <= int(y) < n_classes or n_classes < 2:
+        raise ValueError(f'ball_property: expected a class from 0 to {n_classes - 1}, got {y}')
     flat = [Fraction(v) for v in torch.as_tensor(x).double().flatten().tolist()]
     lo, hi = ([v + s*Fraction(float(eps)) for v in flat] for s in (-1, 1))
     if box is not None:
-        ends = [[Fraction(v) for v in torch.as_tensor(b).double().expand(torch.as_tensor(x).shape).flatten().tolist()] for b in box]
+        ends = [[Fraction(v)
+                 for v in torch.as_tensor(b).double().expand(torch.as_tensor(x).shape).flatten().tolist()] for b in box]
         lo, hi = list(map(max, lo, ends[0])), list(map(min, hi, ends[1]))
-    bounds = [_atom({('X', i): Fraction(s), None: -s*v}) for i, pair in enumerate(zip(lo, hi)) for s, v in zip((1, -1), pair)]
-    wins = tuple(_atom({('Y', s): Fraction(1), ('Y', int(y)): Fraction(-1)}) for s in range(n_classes) if s != y)
+    bounds = [_atom({('X', i): Fraction(s), None: -s*v}) for i, pair in enumerate(zip(lo, hi))
+              for s, v in zip((1, -1), pair)]
+    wins = tuple(_atom({('Y', s): Fraction(1), ('Y', int(y)): Fraction(-1)})
+                 for s in range(n_classes) if s != y)
     return make_property(len(flat), n_classes, All((*bounds, Any(wins))), 'ball_property')
 
+# %% ../nbs/15_interchange.ipynb #39678c4b
 def write_vnnlib(
     prop:Property,
     file,          # path to write to
@@ -851,15 +1005,17 @@ def write_vnnlib(
     "A property as a VNN-LIB 1.0 file"
     top = prop.formula.parts if isinstance(prop.formula, All) else (prop.formula,)
     lines = [f'; {l}' for l in title.splitlines()]
-    lines += [f'(declare-const {k}_{i} Real)' for k, n in (('X', prop.n_inputs), ('Y', prop.n_outputs)) for i in range(n)]
+    lines += [f'(declare-const {k}_{i} Real)'
+              for k, n in (('X', prop.n_inputs), ('Y', prop.n_outputs)) for i in range(n)]
     lines += [f'(assert {_written(f)})' for f in top]
     Path(file).write_text('\n'.join(lines) + '\n')
     return Path(file)
 
-# %% ../nbs/15_interchange.ipynb #b09e313a
+# %% ../nbs/15_interchange.ipynb #fbcd4afb
 def _written(f):
     "A formula as text"
-    if not isinstance(f, Atom): return f'({"and" if isinstance(f, All) else "or"} {" ".join(map(_written, f.parts))})'
+    if not isinstance(f, Atom):
+        return f'({"and" if isinstance(f, All) else "or"} {" ".join(map(_written, f.parts))})'
     sign, names = '>' if f.strict else '>=', [(f'{k}_{i}', c) for (k, i), c in f.terms]
     if len(names) == 1 and abs(names[0][1]) == 1:
         c = names[0][1]
@@ -868,7 +1024,8 @@ def _written(f):
         (a, c), (b, _) = names
         return f'({sign} {a} {b})' if c > 0 else f'({sign} {b} {a})'
     terms = [n if c == 1 else f'(* {_decimal(c)} {n})' for n, c in names]
-    return f'({sign} {"(+ " + " ".join(terms) + ")" if len(terms) > 1 else terms[0] if terms else "0"} {_decimal(-f.constant)})'
+    total = f'(+ {" ".join(terms)})' if len(terms) > 1 else terms[0] if terms else '0'
+    return f'({sign} {total} {_decimal(-f.constant)})'
 
 def _decimal(v):
     "A fraction as an exact decimal, or a quotient where there is none"
@@ -883,40 +1040,50 @@ def _decimal(v):
     digits = str(v.numerator*10**places//v.denominator).rjust(places + 1, '0')
     return f'{digits[:len(digits) - places]}.{digits[len(digits) - places:] or "0"}'
 
-# %% ../nbs/15_interchange.ipynb #b53c1008
+# %% ../nbs/15_interchange.ipynb #fc84904e
 def _exact_rows(atoms, n_inputs, n_outputs):
     "Atoms as rows on [x, y] and constants: coefficients exact in float64, constants rounded up"
-    A, c = torch.zeros(len(atoms), n_inputs + n_outputs, dtype=torch.float64), torch.zeros(len(atoms), dtype=torch.float64)
+    A, c = torch.zeros(len(atoms), n_inputs + n_outputs,
+                       dtype=torch.float64), torch.zeros(len(atoms), dtype=torch.float64)
     for k, a in enumerate(atoms):
         scale = Fraction(math.lcm(*(v.denominator for _, v in a.terms)))
         largest = max(abs(v)*scale for _, v in a.terms)
         scale /= Fraction(2)**max(0, int(largest).bit_length() - 1)
         for (kind, i), v in a.terms:
             A[k, i if kind == 'X' else n_inputs + i] = number = float(v*scale)
-            if Fraction(number) != v*scale: raise ValueError(f'verify: the coefficients of a constraint on {len(a.terms)} variables have too many digits for exact arithmetic')
+            if Fraction(number) != v*scale:
+                raise ValueError(f'verify: the coefficients of a constraint on {len(a.terms)} '
+                                 f'variables have too many digits for exact arithmetic')
         number = float(a.constant*scale)
         c[k] = number if Fraction(number) >= a.constant*scale else math.nextafter(number, inf)
     return A, c
 
+# %% ../nbs/15_interchange.ipynb #872b0873
 def _values(formula, each):
-    "The value of a formula, >= 0 where it holds: largest of `or`, least of `and`; `each`: tensors of the atoms in order"
+    "The value of a formula from its atoms' in order, >= 0 where it holds: largest of `or`, least of `and`"
     if isinstance(formula, Atom): return next(each)
     parts = [_values(p, each) for p in formula.parts]
     while len(parts) > 1:
-        pairs = [b + F.relu(a - b) if isinstance(formula, Any) else a - F.relu(a - b) for a, b in zip(parts[::2], parts[1::2])]
+        pairs = [b + F.relu(a - b) if isinstance(formula, Any) else a - F.relu(a - b)
+                 for a, b in zip(parts[::2], parts[1::2])]
         parts = pairs + parts[2*len(pairs):]
     return parts[0]
 
+# %% ../nbs/15_interchange.ipynb #445d04ac
 class PropertyNetwork(nn.Module):
     "u in [-1, 1]^d to logits (0, v_1, ..., v_m): a counterexample is a point where class 0 loses"
     def __init__(self, net, case, prop, input_shape, atoms_only=False):
         super().__init__()
-        self.net, self.input_shape, self.formula, self.atoms_only = copy.deepcopy(net).double().eval(), tuple(input_shape), case.formula, atoms_only
+        self.net, self.input_shape = copy.deepcopy(net).double().eval(), tuple(input_shape)
+        self.formula, self.atoms_only = case.formula, atoms_only
         centre, radius = _around(case)
         A, c = _exact_rows(case.formula.atoms(), prop.n_inputs, prop.n_outputs)
         self.reads_input = bool(A[:, :prop.n_inputs].any())
-        for k, v in dict(centre=centre, radius=radius, A=A if self.reads_input else A[:, prop.n_inputs:], c=c).items(): self.register_buffer(k, v)
-    def inputs(self, u): return (self.centre + self.radius*u.flatten(1)).reshape(len(u), *self.input_shape)
+        for k, v in dict(centre=centre, radius=radius, A=A if self.reads_input
+                         else A[:, prop.n_inputs:], c=c).items():
+            self.register_buffer(k, v)
+    def inputs(self, u): return (self.centre + self.radius*u.flatten(1)).reshape(len(u),
+        *self.input_shape)
     def forward(self, u):
         x = self.inputs(u)
         y = self.net(x).flatten(1)
@@ -937,7 +1104,7 @@ def _around(case):
         radius.append(r if Fraction(r) >= exact else math.nextafter(r, inf))
     return torch.tensor(centre, dtype=torch.float64), torch.tensor(radius, dtype=torch.float64)
 
-# %% ../nbs/15_interchange.ipynb #8af59786
+# %% ../nbs/15_interchange.ipynb #9504036c
 _few_inputs = 12        # boxes with at most so many inputs that move are halved
 _most_pieces = 2_000_000
 
@@ -960,19 +1127,22 @@ def _slopes(net, formula, x):
         value = _excluded(formula, iter(net(at)[1][:, 1:].T))
         return torch.autograd.grad(value.sum(), at)[0]
 
+# %% ../nbs/15_interchange.ipynb #fce1aea4
 @torch.no_grad()
 def _look(net, formula, x):
     "(upper bound of the formula's value on each piece, points tried [2n, d], values there, steepness along each input)"
-    low = margin_bounds(net, x, torch.zeros(len(x), dtype=torch.long), 1., inf, 'crown', None)[:, 1:]
+    low = margin_bounds(net, x, torch.zeros(len(x), dtype=torch.long), 1., inf, 'crown', None)[:,
+        1:]
     ends = interval_bounds(net, x - 1, x + 1)[-1]
     size = torch.maximum(ends[0].abs(), ends[1].abs()).amax(1)
     upper = _excluded(formula, iter(-low.T)) + tol_margin*size
     slopes = [_slopes(net, formula, x + m) for m in (0., -.5, .5)]
-    tried = torch.cat([x, x + slopes[0].sign()])  # its centre, and the corner that looks best from there
+    # its centre, and the corner that looks best from there
+    tried = torch.cat([x, x + slopes[0].sign()])
     values = _excluded(formula, iter(net(tried)[1][:, 1:].T))
     return upper.nan_to_num(inf, inf, inf), tried, values, sum(s.abs() for s in slopes)/3
 
-# %% ../nbs/15_interchange.ipynb #2c066a58
+# %% ../nbs/15_interchange.ipynb #6d97a994
 @exact_arithmetic
 def split_inputs(
     question:PropertyNetwork,  # with `atoms_only`
@@ -983,14 +1153,18 @@ def split_inputs(
     d, formula, count = len(question.centre), question.formula, 0
     net = lower(question, (d,), torch.float64, anew=True)
     free = question.radius > 1e-12*(question.centre.abs() + question.radius)
-    random = 2*torch.rand(256, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
-    usual = .1*_slopes(net, formula, random).abs().mean(0)  # where a piece is flat, its longest side in these units
+    random = 2*torch.rand(256, d, generator=torch.Generator().manual_seed(0),
+                          dtype=torch.float64) - 1
+    # where a piece is flat, its longest side in these units
+    usual = .1*_slopes(net, formula, random).abs().mean(0)
     waiting = {(0,)*d: [torch.zeros(1, d, dtype=torch.float64)]}
     while waiting:
         key = max(waiting, key=lambda k: sum(map(len, waiting[k])))
-        x, half = torch.cat(waiting.pop(key)), torch.tensor([2.**-k for k in key], dtype=torch.float64)
+        x, half = torch.cat(waiting.pop(key)), torch.tensor([2.**-k for k in key],
+            dtype=torch.float64)
         if len(x) > batch: waiting[key], x = [x[batch:]], x[:batch]
-        if time.monotonic() > until or count > _most_pieces or max(key) > 40: return 'unknown', None, count
+        if time.monotonic() > until or count > _most_pieces or max(key) > 40:
+            return 'unknown', None, count
         upper, tried, value, steep = _look(_scaled(net, half), formula, x)
         count += len(x)
         if (value >= 0).any(): return 'sat', tried[value.argmax()]*half, count
@@ -1017,14 +1191,16 @@ class Answer:
     runtime:object = None    # does the file's own runtime agree with the witness? None: there was no file
     def __str__(self): return self.verdict
 
-# %% ../nbs/15_interchange.ipynb #38f23a39
+# %% ../nbs/15_interchange.ipynb #8819affc
 def _ends(case, dtype):
     "The box's least and greatest numbers of a type, float64 tensors; where there are none, the nearest"
     to, out = (np.float32 if dtype == torch.float32 else np.float64), []
     for values, up in ((case.lo, True), (case.hi, False)):
         near = np.array([to(float(v)) for v in values])
-        outside = [(Fraction(float(n)) < v) if up else (Fraction(float(n)) > v) for n, v in zip(near, values)]
-        out.append(torch.tensor(np.where(outside, np.nextafter(near, to(inf if up else -inf)), near).astype(np.float64)))
+        outside = [(Fraction(float(n)) < v) if up else (Fraction(float(n)) > v)
+                   for n, v in zip(near, values)]
+        out.append(torch.tensor(np.where(outside, np.nextafter(near, to(inf if up else -inf)),
+                                         near).astype(np.float64)))
     return out[0], torch.maximum(*out)
 
 def _into(case, x, dtype):
@@ -1033,6 +1209,7 @@ def _into(case, x, dtype):
     inside = lambda t: torch.maximum(lo, torch.minimum(hi, t))
     return inside(inside(x.double().flatten()).to(dtype).double())
 
+# %% ../nbs/15_interchange.ipynb #a6172fe8
 class _Judge:
     "Says of a point whether it is a counterexample, by the module in float64 and by the file's runtime"
     def __init__(self, net, shape, prop, file):
@@ -1043,14 +1220,15 @@ class _Judge:
     def __call__(self, case, x, dtype):
         "(holds in float64, holds in the runtime or None, outputs)"
         x = _into(case, x, dtype)
-        if not all(l <= Fraction(v) <= h for v, l, h in zip(x.tolist(), case.lo, case.hi)): return False, False, None, x
+        if not all(l <= Fraction(v) <= h for v, l, h in zip(x.tolist(), case.lo, case.hi)):
+            return False, False, None, x
         y = self.outputs(x)
         own = bool(np.isfinite(y).all()) and self.prop.holds(x, y)
         if self.run is None or not own: return own, None if own else False, y, x
         y32 = self.run(x[None])
         return own, bool(np.isfinite(y32).all()) and self.prop.holds(x, y32), y, x
 
-# %% ../nbs/15_interchange.ipynb #38a0b4d7
+# %% ../nbs/15_interchange.ipynb #26e78dfc
 @torch.no_grad()
 def _deepen(question, u, steps=30):
     "Points along an ascent of the formula's value from u, the value rising"
@@ -1078,28 +1256,37 @@ def _replayed(judge, case, question, u):
             own, theirs, y, x_in = judge(case, x, dtype)
             if own and theirs in (True, None):
                 return Answer('sat', x_in.reshape(judge.shape).numpy(), y, runtime=theirs)
-            if own: seen = Answer('unknown', x_in.reshape(judge.shape).numpy(), y, runtime=False, reason='a counterexample in float64 that the runtime does not confirm')
+            if own:
+                seen = Answer('unknown', x_in.reshape(judge.shape).numpy(), y, runtime=False,
+                              reason='a counterexample in float64 that the runtime does not confirm')
     return seen
 
-# %% ../nbs/15_interchange.ipynb #f3d5c191
+# %% ../nbs/15_interchange.ipynb #6c5b42e5
 def _decide(net, shape, prop, case, judge, until, workers, options):
     "One case: an answer"
     if case.formula is False: return Answer('unsat', stage='text')
     if case.formula is True:  # all of the box is a counterexample
-        return _replayed(judge, case, PropertyNetwork(net, replace_formula(case, prop), prop, shape), torch.zeros(1, prop.n_inputs, dtype=torch.float64)) or Answer('unknown', reason='no point of the box can be written down')
+        return _replayed(judge, case, PropertyNetwork(net, replace_formula(case, prop), prop,
+                                                      shape), torch.zeros(1, prop.n_inputs,
+                                                          dtype=torch.float64)) or Answer('unknown',
+                                                              reason='no point of the box can be '
+                                                                  'written down')
     question = PropertyNetwork(net, case, prop, shape)
     u, y = torch.zeros(1, prop.n_inputs, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
     few = int((question.radius > 0).sum()) <= _few_inputs
-    seen, stages = None, ('clean', 'attack', 'bound') if few else ('clean', 'attack', 'bound', 'branch', 'mip')
+    seen, stages = None, ('clean', 'attack', 'bound') if few else ('clean', 'attack', 'bound',
+        'branch', 'mip')
     left = max(until - time.monotonic(), .01)
-    row = certify(question, u, y, 1., inf, None, timeout=left, workers=workers, progress=False, stages=stages, **options).iloc[0]
+    row = certify(question, u, y, 1., inf, None, timeout=left, workers=workers, progress=False,
+                  stages=stages, **options).iloc[0]
     if row.status == 'certified': return Answer('unsat', stage=row.stage)
     if row.status == 'falsified':
         seen = _replayed(judge, case, question, torch.tensor(row.witness).reshape(1, -1))
         if seen is not None and seen.verdict == 'sat': seen.stage = row.stage; return seen
     reason = str(row.solver or row.stage)
     if few:
-        verdict, at, pieces = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True), until)
+        verdict, at, pieces = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True),
+                                           until)
         if verdict == 'unsat': return Answer('unsat', stage='split')
         if verdict == 'sat':
             seen = _replayed(judge, case, question, at[None]) or seen
@@ -1109,58 +1296,72 @@ def _decide(net, shape, prop, case, judge, until, workers, options):
 
 def replace_formula(case, prop):
     "A box that is a counterexample as a whole, with a formula that holds wherever the first output is finite"
-    return PropertyCase(case.lo, case.hi, Any((Atom(((('Y', 0), Fraction(1)),), Fraction(0)), Atom(((('Y', 0), Fraction(-1)),), Fraction(0)))))
+    return PropertyCase(case.lo, case.hi, Any((Atom(((('Y', 0), Fraction(1)),), Fraction(0)),
+                                               Atom(((('Y', 0), Fraction(-1)),), Fraction(0)))))
 
-# %% ../nbs/15_interchange.ipynb #d20ef806
+# %% ../nbs/15_interchange.ipynb #016b2e79
 def _network(network, input_shape, prop, who='verify'):
     "(module, shape of an input, file or None)"
     file = Path(network) if isinstance(network, (str, Path)) else None
     net = load_onnx(file) if file is not None else network
-    if not isinstance(net, nn.Module): raise ValueError(f'{who}: expected an nn.Module or the path of an ONNX file, got {type(net).__name__}')
+    if not isinstance(net, nn.Module):
+        raise ValueError(f'{who}: expected an nn.Module or the path of an ONNX file, got '
+                         f'{type(net).__name__}')
     shape = tuple(input_shape or getattr(net, 'input_shape', None) or (prop.n_inputs,))
     if math.prod(shape) != prop.n_inputs:
-        raise ValueError(f'{who}: the property has {prop.n_inputs} inputs, the network takes {list(shape)}, {math.prod(shape)} numbers')
-    own = next((t for t in (*net.parameters(), *net.buffers()) if t.is_floating_point()), torch.zeros(1))
-    if own.device.type != 'cpu': raise ValueError(f'{who}: expected a network on the CPU, got one on {own.device}')
-    with torch.no_grad(): out = copy.deepcopy(net).double().eval()(torch.zeros(2, *shape, dtype=torch.float64))
+        raise ValueError(f'{who}: the property has {prop.n_inputs} inputs, the network takes '
+                         f'{list(shape)}, {math.prod(shape)} numbers')
+    own = next((t for t in (*net.parameters(), *net.buffers()) if t.is_floating_point()),
+               torch.zeros(1))
+    if own.device.type != 'cpu':
+        raise ValueError(f'{who}: expected a network on the CPU, got one on {own.device}')
+    with torch.no_grad():
+        out = copy.deepcopy(net).double().eval()(torch.zeros(2, *shape, dtype=torch.float64))
     if not isinstance(out, Tensor) or out.flatten(1).shape[1] != prop.n_outputs:
         got = out.flatten(1).shape[1] if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(f'{who}: the property has {prop.n_outputs} outputs, the network {got}')
     return net, shape, file
 
+# %% ../nbs/15_interchange.ipynb #7ef7e5f8
 def verify(
     network,             # path of an ONNX file, or an nn.Module
     prop,                # Property, or path of a VNN-LIB file
     timeout:float=120.,  # seconds for all of it
     workers:int|None=1,  # processes for the searches
-    input_shape=None,    # of a module that doesn't say by an attribute `input_shape`; None: one axis
+    # of a module that doesn't say by an attribute `input_shape`; None: one axis
+    input_shape=None,
     **options,           # more for `certify`, such as solver='highs'
 )->Answer:               # verdict 'unsat' (proved), 'sat' (with a witness) or 'unknown'
     "Is there an input for which the property's assertions hold?"
     start, timeout = time.monotonic(), read_timeout(timeout, 'verify')
     prop = prop if isinstance(prop, Property) else read_vnnlib(prop)
     net, shape, file = _network(network, input_shape, prop)
-    judge, best, end = _Judge(net, shape, prop, file), Answer('unsat', stage='text'), start + timeout
+    judge, best, end = _Judge(net, shape, prop, file), Answer('unsat',
+        stage='text'), start + timeout
     for k, case in enumerate(prop.cases):
         now = time.monotonic()
-        answer = _decide(net, shape, prop, case, judge, now + (end - now)/(len(prop.cases) - k), workers, options)
+        answer = _decide(net, shape, prop, case, judge, now + (end - now)/(len(prop.cases) - k),
+                         workers, options)
         if answer.verdict != 'unsat' or best.verdict == 'unsat': best = answer
         if answer.verdict == 'sat': break
     best.seconds = time.monotonic() - start
     return best
 
-# %% ../nbs/15_interchange.ipynb #b9440ebd
+# %% ../nbs/15_interchange.ipynb #9aa12483
 def witness_text(
     answer:Answer,  # that says 'sat'
 )->str:
     "The counterexample as VNN-COMP writes it: ((X_0 0.5) ... (Y_0 -1.25) ...)"
-    if answer.verdict != 'sat': raise ValueError(f"witness_text: expected an answer 'sat', got {answer.verdict!r}")
-    pairs = [(f'{k}_{i}', v) for k, t in (('X', answer.witness), ('Y', answer.outputs)) for i, v in enumerate(np.asarray(t).ravel().tolist())]
+    if answer.verdict != 'sat':
+        raise ValueError(f"witness_text: expected an answer 'sat', got {answer.verdict!r}")
+    pairs = [(f'{k}_{i}', v) for k, t in (('X', answer.witness), ('Y', answer.outputs))
+             for i, v in enumerate(np.asarray(t).ravel().tolist())]
     return '(' + '\n '.join(f'({name} {v!r})' for name, v in pairs) + ')'
 
-# %% ../nbs/15_interchange.ipynb #6a04a49e
+# %% ../nbs/15_interchange.ipynb #2c416e2e
 def read_instances(
-    source,            # a .csv with lines network,property,seconds; or a folder: its instances.csv, or its network and all properties
+    # a .csv with lines network,property,seconds; or a folder: its instances.csv, or its network and all properties
+    source,
     timeout:float=120.,# seconds of a line that names none
 )->list:               # of (network, property, seconds)
     "The questions of a folder or a list"
@@ -1169,33 +1370,42 @@ def read_instances(
     if source.is_dir():
         nets, props = (sorted(source.rglob(f'*.{kind}')) for kind in ('onnx', 'vnnlib'))
         if len(nets) != 1 or not props:
-            raise ValueError(f'read_instances: expected an instances.csv in {source.name}, or one .onnx and its .vnnlib, got {len(nets)} and {len(props)}')
+            raise ValueError(f'read_instances: expected an instances.csv in {source.name}, or one '
+                             f'.onnx and its .vnnlib, got {len(nets)} and {len(props)}')
         return [(nets[0], p, timeout) for p in props]
-    if not source.is_file(): raise ValueError(f'read_instances: expected a folder or a CSV file, found none at {source}')
+    if not source.is_file():
+        raise ValueError(f'read_instances: expected a folder or a CSV file, found none at {source}')
     out = []
     for k, row in enumerate(csv.reader(source.read_text().splitlines()), 1):
         row = [c.strip() for c in row]
         if not any(row) or k == 1 and row[0] in ('network', 'onnx'): continue
-        if len(row) not in (2, 3): raise ValueError(f'read_instances: {source.name}, line {k}: expected network,property,seconds, got {len(row)} entries')
+        if len(row) not in (2, 3):
+            raise ValueError(f'read_instances: {source.name}, line {k}: expected '
+                             f'network,property,seconds, got {len(row)} entries')
         try: seconds = float(row[2]) if len(row) == 3 else timeout
-        except ValueError: raise ValueError(f'read_instances: {source.name}, line {k}: expected seconds, got {row[2]!r}') from None
+        except ValueError:
+            raise ValueError(f'read_instances: {source.name}, line {k}: expected seconds, got '
+                             f'{row[2]!r}') from None
         out.append((source.parent/row[0], source.parent/row[1], seconds))
     if not out: raise ValueError(f'read_instances: {source.name} lists nothing')
     return out
 
-_result_columns = ('network', 'property', 'verdict', 'stage', 'seconds', 'timeout', 'reason', 'witness', 'digest')
+_result_columns = ('network', 'property', 'verdict', 'stage', 'seconds', 'timeout', 'reason',
+                   'witness', 'digest')
 
 def _digest(*files):
     h = hashlib.sha256()
     for f in files: h.update(Path(f).read_bytes() if Path(f).is_file() else b'none')
     return h.hexdigest()[:16]
 
-# %% ../nbs/15_interchange.ipynb #762f7f99
+# %% ../nbs/15_interchange.ipynb #666957c5
 def _known_rows(file):
     "Rows of a results file that is there already"
     if not file.is_file(): return []
     rows = list(csv.DictReader(file.read_text().splitlines()))
-    if rows and set(rows[0]) != set(_result_columns): raise ValueError(f'verify_all: {file.name} is there and is no results file: expected the columns {", ".join(_result_columns)}')
+    if rows and set(rows[0]) != set(_result_columns):
+        raise ValueError(f'verify_all: {file.name} is there and is no results file: expected the '
+                         f'columns {", ".join(_result_columns)}')
     return rows
 
 def verify_all(
@@ -1210,10 +1420,12 @@ def verify_all(
     for network, prop, seconds in instances:
         digest = _digest(network, prop)
         row = known.get((str(network), str(prop), digest))
-        if row is None or row['verdict'] not in ('sat', 'unsat') and float(row['timeout']) < seconds:
+        if row is None or row['verdict'] not in ('sat',
+                                                 'unsat') and float(row['timeout']) < seconds:
             row = _asked(network, prop, seconds, workers, out, digest)
         rows.append(row)
-        _write_rows(out, rows + [r for k, r in known.items() if k not in {(q['network'], q['property'], q['digest']) for q in rows}])
+        _write_rows(out, rows + [r for k, r in known.items() if k not in {(q['network'],
+            q['property'], q['digest']) for q in rows}])
         if show: show(row)
     return rows
 
@@ -1227,6 +1439,7 @@ def _write_rows(out, rows):
         w.writerows(rows)
     os.replace(temporary, out)
 
+# %% ../nbs/15_interchange.ipynb #692645a6
 def _asked(network, prop, seconds, workers, out, digest):
     "One row: a question's answer, or what went wrong"
     row = dict.fromkeys(_result_columns, '')
@@ -1234,13 +1447,15 @@ def _asked(network, prop, seconds, workers, out, digest):
     start = time.monotonic()
     try: a = verify(network, prop, seconds, workers)
     except (ValueError, ImportError) as e:
-        return {**row, 'verdict': 'error', 'reason': _first_line(e), 'seconds': round(time.monotonic() - start, 2)}
+        return {**row, 'verdict': 'error', 'reason': _first_line(e),
+                'seconds': round(time.monotonic() - start, 2)}
     if a.verdict == 'sat':
         file = out.parent/f'{out.stem}-witnesses'/f'{Path(network).stem}-{Path(prop).stem}-{digest[:6]}.txt'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f'sat\n{witness_text(a)}\n')
         row['witness'] = file.relative_to(out.parent).as_posix()
-    return {**row, 'verdict': a.verdict, 'stage': a.stage, 'seconds': round(a.seconds, 2), 'reason': a.reason}
+    return {**row, 'verdict': a.verdict, 'stage': a.stage, 'seconds': round(a.seconds, 2),
+            'reason': a.reason}
 
 # %% ../nbs/15_interchange.ipynb #8a87aafa
 def interchange_folder()->Path|None: # None where the variable isn't set

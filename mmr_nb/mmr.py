@@ -19,7 +19,7 @@ def hinge(
     gamma:float, # margin wanted, in units of the input
 )->Tensor:       # one where the boundary passes through x, falling to zero at gamma
     "max(0, 1 - d/gamma) (Definition 4.1)"
-    return (1 - d/gamma).clamp(min=0).where(d.isfinite(), 0)
+    return (1 - d/gamma).clamp(min=0).where(~d.isinf(), 0)
 
 # %% ../nbs/05_mmr.ipynb #eeb2fc70
 def _kmmr(d_rb, d_db, gamma_rb, gamma_db, n_rb, n_db):
@@ -39,32 +39,33 @@ def mmr_loss(
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
     p = read_norm(p, 'mmr_loss', among=None)
+    rows = _rows(model, x, y, memory, 'mmr_loss')
+    n_rb, n_db = _checked(rows.net, n_rb, n_db, (gamma_rb, gamma_db), 'mmr_loss')
     with torch.autocast(x.device.type, enabled=False):
-        rows = _rows(model, x, y, memory)
-        n_db = _checked(rows.net, n_rb, n_db, gamma_rb, gamma_db)
         d_rb, = rows.unit_distances([p], n_rb, [gamma_rb])
         d_db, = rows.rival_distances(y, [p], n_db, [gamma_db])
         return _kmmr(d_rb, d_db, gamma_rb, gamma_db, n_rb, n_db).mean()
 
 # %% ../nbs/05_mmr.ipynb #5a01365a
-def _rows(model, x, y, memory):
+def _rows(model, x, y, memory, who):
     "The rows of a batch, its inputs and labels checked"
-    check_input(x, 'mmr_loss')
-    if len(x) == 0: raise ValueError('mmr_loss: expected at least one input, got none')
-    net = lower(model, x.shape[1:], check=False, training=True)
-    check_labels(y, x, net.n_classes, 'mmr_loss')
-    return Rows(net, x.to(net.dtype), memory)
+    check_input(x, who)
+    if len(x) == 0: raise ValueError(f'{who}: expected at least one input, got none')
+    with torch.autocast(x.device.type, enabled=False):
+        net = lower(model, x.shape[1:], check=False, training=True)
+        check_labels(y, x, net.n_classes, who)
+        return Rows(net, x.to(net.dtype), memory)
 
-def _checked(net, n_rb, n_db, *gammas):
-    "Refuse counts and margins that are none; n_db as a number"
+def _checked(net, n_rb, n_db, gammas, who):
+    "Refuse counts and margins that are none; both counts as numbers"
     units, K = sum(net.n_hidden), net.n_classes
     if not (0 <= n_rb <= units and n_rb == int(n_rb)):
-        raise ValueError(f'mmr_loss: expected n_rb from 0 to {units}, the number of hidden units, got {n_rb}')
+        raise ValueError(f'{who}: expected n_rb from 0 to {units}, the number of hidden units, got {n_rb}')
     if n_db is not None and not (0 <= n_db <= K and n_db == int(n_db)):
-        raise ValueError(f'mmr_loss: expected n_db from 0 to {K}, got {n_db}')
+        raise ValueError(f'{who}: expected n_db from 0 to {K}, got {n_db}')
     if not all(0 < g < inf for g in gammas):
-        raise ValueError(f'mmr_loss: expected positive finite gammas, got {gammas}')
-    return K if n_db is None else n_db
+        raise ValueError(f'{who}: expected positive finite gammas, got {gammas}')
+    return int(n_rb), K if n_db is None else int(n_db)
 
 # %% ../nbs/05_mmr.ipynb #43c6f85e
 def mmr_universal_loss(
@@ -81,9 +82,10 @@ def mmr_universal_loss(
 )->Tensor:              # scalar, mean over the batch, lambdas included
     "MMR-Universal (Croce and Hein, ICLR 2020): l_1 and l_inf margins from one computation of the rows"
     ps, gammas, weights = (1., inf), (gamma_1, gamma_inf), (lmbd_1, lmbd_inf)
+    rows = _rows(model, x, y, memory, 'mmr_universal_loss')
+    if n_db is None: n_db = rows.net.n_classes - 1
+    n_rb, n_db = _checked(rows.net, n_rb, n_db, gammas, 'mmr_universal_loss')
     with torch.autocast(x.device.type, enabled=False):
-        rows = _rows(model, x, y, memory)
-        n_db = _checked(rows.net, n_rb, rows.net.n_classes - 1 if n_db is None else n_db, *gammas)
         d_rb, d_db = rows.unit_distances(ps, n_rb, gammas), rows.rival_distances(y, ps, n_db, gammas)
         terms = (w*_kmmr(a, b, g, g, n_rb, n_db) for w, a, b, g in zip(weights, d_rb, d_db, gammas))
         return sum(terms).mean()

@@ -26,7 +26,7 @@ def error_curve(
     wrong = (ub == 0)[:, None]
     return (broken | wrong).mean(0), 1 - (proved & ~wrong).mean(0)
 
-# %% ../nbs/16_report.ipynb #bf1897d6
+# %% ../nbs/16_report.ipynb #96a928f3
 _wide, _high, _left, _low = 340, 200, 44, 34  # of a chart, and the room for numbers left and below
 
 def _place(x, y, x_top, y_top): # data -> the chart's units
@@ -51,13 +51,14 @@ def _axes(x_top, y_top, x_label, y_label, percent):
         out.append(f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{_wide - 10}" y2="{y:.1f}"/>'
                    f'<text x="{x - 5:.1f}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     middle = (_left + _wide - 10)/2
-    out.append(f'<text x="{middle:.0f}" y="{_high - 4}" text-anchor="middle">{html.escape(x_label)}</text>')
+    out.append(f'<text x="{middle:.0f}" y="{_high - 4}" '
+               f'text-anchor="middle">{html.escape(x_label)}</text>')
     return ''.join(out) + f'<title>{html.escape(y_label)} against {html.escape(x_label)}</title>'
 
 def _svg(parts):
     return f'<svg viewBox="0 0 {_wide} {_high}" role="img" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
 
-# %% ../nbs/16_report.ipynb #575c6376
+# %% ../nbs/16_report.ipynb #dc3800ae
 def curve_chart(
     lb, ub,          # as `error_curve` takes them
     eps:float,       # radius that was asked about: a dotted line
@@ -70,8 +71,10 @@ def curve_chart(
     parts, curves = [_axes(top, 1., 'radius', 'robust error', True)], error_curve(lb, ub, radii)
     points = [[_place(min(r, top), v, top, 1.) for r, v in zip(radii, c)] for c in curves]
     stairs = [' '.join(f'{x:.1f},{y:.1f}' for x, y in _stairs(p)) for p in points]
-    parts.append(f'<polygon class="band" points="{stairs[0]} {" ".join(reversed(stairs[1].split()))}"/>')
-    parts += [f'<polyline class="{name}" points="{s}"/>' for name, s in zip(('least', 'largest'), stairs)]
+    parts.append(f'<polygon class="band" points="{stairs[0]} '
+                 f'{" ".join(reversed(stairs[1].split()))}"/>')
+    parts += [f'<polyline class="{name}" points="{s}"/>'
+              for name, s in zip(('least', 'largest'), stairs)]
     x, y = _place(eps, 0, top, 1.)
     parts.append(f'<line class="eps" x1="{x:.1f}" y1="12" x2="{x:.1f}" y2="{y:.1f}"/>')
     return _svg(parts)
@@ -82,6 +85,7 @@ def _stairs(points):
     for (_, y), (x, z) in zip(points, points[1:]): out += [(x, y), (x, z)]
     return out
 
+# %% ../nbs/16_report.ipynb #0c84c988
 def radius_chart(
     lb,             # largest radius proved, [n]
     eps:float,
@@ -94,12 +98,14 @@ def radius_chart(
     parts = [_axes(top, max(int(counts.max()), 1), 'certified radius', 'points', False)]
     for n, a, b in zip(counts, edges, edges[1:]):
         (x0, y0), (x1, _) = _place(a, n, top, max(counts.max(), 1)), _place(b, 0, top, 1)
-        if n: parts.append(f'<rect class="bar" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0 - 1:.1f}" height="{_high - _low - y0:.1f}"><title>{n}</title></rect>')
+        if n:
+            parts.append(f'<rect class="bar" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0 - 1:.1f}" '
+                         f'height="{_high - _low - y0:.1f}"><title>{n}</title></rect>')
     x, y = _place(eps, 0, top, 1.)
     parts.append(f'<line class="eps" x1="{x:.1f}" y1="12" x2="{x:.1f}" y2="{y:.1f}"/>')
     return _svg(parts)
 
-# %% ../nbs/16_report.ipynb #7db2904f
+# %% ../nbs/16_report.ipynb #719724e4
 def _png(a):
     "An array in [0, 1], [H, W] or [H, W, 3], as a data URL"
     from PIL import Image
@@ -113,6 +119,7 @@ def _picture(x, lo, hi):
     a = (np.asarray(x, dtype=float) - lo)/max(hi - lo, 1e-12)
     return a[0] if len(a) == 1 else a.transpose(1, 2, 0)
 
+# %% ../nbs/16_report.ipynb #49a27a6e
 def hardest(
     results:pd.DataFrame, # of `certify`
     n:int=8,
@@ -120,7 +127,8 @@ def hardest(
     "The points whose witness is nearest, then the undecided ones"
     broken = results[(results.status == 'falsified') & (results.ub > 0)].sort_values('ub')
     open_ = results[results.status == 'undecided'].sort_values('lb')
-    return [results.index.get_loc(i) for i in [*broken.index[:n], *open_.index[:max(2, n - len(broken))]]][:n]
+    return [results.index.get_loc(i) for i in [*broken.index[:n], *open_.index[:max(2,
+        n - len(broken))]]][:n]
 
 def _gallery(results, x, y, n):
     "Figures of the hardest points"
@@ -136,60 +144,95 @@ def _gallery(results, x, y, n):
         said = f'falsified at {row.ub:.4g}' if row.status == 'falsified' else f'undecided, proved up to {row.lb:.4g}'
         images = ''.join(f'<img alt="{name}" title="{name}" src="{_png(a)}">' for name, a in shown)
         label = '' if y is None else f', class {int(y[k])}'
-        out.append(f'<figure><div>{images}</div><figcaption>point {row["index"]}{label}: {said}</figcaption></figure>')
+        out.append(f'<figure><div>{images}</div><figcaption>point {row["index"]}{label}: '
+                   f'{said}</figcaption></figure>')
     return out
 
-# %% ../nbs/16_report.ipynb #47b0f2ce
+# %% ../nbs/16_report.ipynb #a46a1388
 _style = """
-:root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #ffffff; --card: #f4f6f9; --line: #d8dde6; --good: #1f7a4d; --bad: #b3392f; --open: #8a6d1a; --blue: #2f62b5 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #a2abbb; --paper: #14171d; --card: #1e232c; --line: #353c49; --good: #62c796; --bad: #ef8378; --open: #dcb956; --blue: #84aef5 } }
+:root {
+  color-scheme: light dark; --ink: #1d2433; --soft: #5b6577; --paper: #ffffff;
+  --card: #f4f6f9; --line: #d8dde6; --good: #1f7a4d; --bad: #b3392f;
+  --open: #8a6d1a; --blue: #2f62b5;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ink: #e6e9ef; --soft: #a2abbb; --paper: #14171d; --card: #1e232c;
+    --line: #353c49; --good: #62c796; --bad: #ef8378; --open: #dcb956;
+    --blue: #84aef5;
+  }
+}
 * { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
+body { margin: 0; background: var(--paper);
+  color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
 main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 48px }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere } h2 { font-size: 1.1rem; margin: 32px 0 8px }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere }
+h2 { font-size: 1.1rem; margin: 32px 0 8px }
 p { margin: 4px 0 12px; color: var(--soft); max-width: 70ch }
-.numbers, .charts, .gallery { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)) }
+.numbers, .charts, .gallery { display: grid;
+  gap: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)) }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)) }
 .gallery { grid-template-columns: repeat(auto-fill, minmax(min(100%, 240px), 1fr)) }
-.numbers div, .charts figure, .gallery figure { background: var(--card); border-radius: 8px; padding: 12px; margin: 0 }
-.numbers b { display: block; font-size: 1.5rem; line-height: 1.2 } .numbers span, figcaption { color: var(--soft); font-size: .85rem }
-.certified, .unsat { color: var(--good) } .falsified, .sat { color: var(--bad) } .undecided, .unknown, .error { color: var(--open) }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem }
-th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--line); white-space: nowrap } th:first-child, td:first-child { text-align: left } td.long { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
-@media (max-width: 480px) { th, td { padding: 6px 5px; font-size: .85rem } }
+.numbers div, .charts figure, .gallery figure { background: var(--card); border-radius: 8px;
+  padding: 12px; margin: 0 }
+.numbers b { display: block; font-size: 1.5rem; line-height: 1.2 }
+.numbers span, figcaption { color: var(--soft); font-size: .85rem }
+.certified, .unsat { color: var(--good) } .falsified, .sat { color: var(--bad) }
+.undecided, .unknown, .error { color: var(--open) }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%;
+  font-variant-numeric: tabular-nums; font-size: .92rem }
+th, td { text-align: right; padding: 6px 10px;
+  border-bottom: 1px solid var(--line); white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
+@media (max-width: 480px) { th, td { padding: 5px 3px; font-size: .78rem } }
 th { color: var(--soft); font-weight: 600 }
-svg { width: 100%; height: auto; display: block } svg text { fill: var(--soft); font: 11px system-ui, sans-serif }
-.grid { stroke: var(--line) } .band { fill: var(--blue); opacity: .15 } polyline { fill: none; stroke-width: 2 } .least { stroke: var(--bad) } .largest { stroke: var(--blue) }
+svg { width: 100%; height: auto; display: block }
+svg text { fill: var(--soft); font: 11px system-ui, sans-serif }
+.grid { stroke: var(--line) } .band { fill: var(--blue); opacity: .15 }
+polyline { fill: none; stroke-width: 2 } .least { stroke: var(--bad) }
+.largest { stroke: var(--blue) }
 .eps { stroke: var(--soft); stroke-dasharray: 3 3 } .bar { fill: var(--blue) }
-.gallery div { display: flex; gap: 6px } .gallery img { flex: 1 1 0; min-width: 0; max-width: 33%; image-rendering: pixelated; border-radius: 3px }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: .9rem } dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
+.gallery div { display: flex; gap: 6px }
+.gallery img { flex: 1 1 0; min-width: 0;
+  max-width: 33%; image-rendering: pixelated; border-radius: 3px }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: .9rem }
+dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
+# %% ../nbs/16_report.ipynb #d7571ecc
 def _table(head, rows, classes=()):
     "A table; cells of the column `classes` names are coloured by what they say"
     def cell(k, v):
         v = html.escape(str(v))
         kind = v if k in classes else 'long' if len(v) > 24 else ''
         return f'<td class="{kind}">{v}</td>' if kind else f'<td>{v}</td>'
-    body = ''.join('<tr>' + ''.join(cell(k, v) for k, v in enumerate(row)) + '</tr>' for row in rows)
-    return '<div class="scroll"><table><tr>' + ''.join(f'<th>{html.escape(h)}</th>' for h in head) + f'</tr>{body}</table></div>'
+    body = ''.join('<tr>' + ''.join(cell(k, v) for k, v in enumerate(row)) + '</tr>'
+                   for row in rows)
+    return '<div class="scroll"><table><tr>' + ''.join(f'<th>{html.escape(h)}</th>'
+                                                       for h in head) + f'</tr>{body}</table></div>'
 
 def _numbers(pairs):
-    return '<div class="numbers">' + ''.join(f'<div><b class="{kind}">{html.escape(str(v))}</b><span>{html.escape(name)}</span></div>' for name, v, kind in pairs) + '</div>'
+    one = lambda name, v, kind: f'<b class="{kind}">{html.escape(str(v))}</b><span>{html.escape(name)}</span>'
+    return '<div class="numbers">' + ''.join(f'<div>{one(*p)}</div>' for p in pairs) + '</div>'
 
 def _listed(facts):
-    return '<dl>' + ''.join(f'<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>' for k, v in facts.items()) + '</dl>'
+    return '<dl>' + ''.join(f'<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>'
+                            for k, v in facts.items()) + '</dl>'
 
 def _page(title, parts):
     title = html.escape(title)
-    return ('<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{title}</title><style>{_style}</style></head><body><main><h1>{title}</h1>{"".join(parts)}</main></body></html>\n')
+    return ('<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+            'content="width=device-width, initial-scale=1">'
+            f'<title>{title}</title><style>{_style}</style></head><body><main>'
+            f'<h1>{title}</h1>{"".join(parts)}</main></body></html>\n')
 
 def versions()->dict:
     "What computed the numbers"
     return dict(mmr_nb=__version__, torch=torch.__version__, python=platform.python_version())
 
-# %% ../nbs/16_report.ipynb #9a700f29
+# %% ../nbs/16_report.ipynb #bbf8f401
 def report(
     results:pd.DataFrame,   # what `certify` gave
     file=None,              # path to write to; None: only returned
@@ -201,40 +244,56 @@ def report(
 )->str:                     # the page
     "One self-contained HTML page about a run of `certify`"
     if not {'status', 'stage', 'lb', 'ub', 'witness'} <= set(results.columns) or not len(results):
-        raise ValueError(f'report: expected the table that certify returns, got the columns {", ".join(map(str, results.columns))} and {len(results)} rows')
-    if x is not None and len(x) != len(results): raise ValueError(f'report: expected {len(results)} points x, one a row of the results, got {len(x)}')
+        raise ValueError(f'report: expected the table that certify returns, got the columns '
+                         f'{", ".join(map(str, results.columns))} and {len(results)} rows')
+    if x is not None and len(x) != len(results):
+        raise ValueError(f'report: expected {len(results)} points x, one a row of the results, got '
+                         f'{len(x)}')
     parts = _verdict_parts(results) + _chart_parts(results)
     figures = [] if x is None else _gallery(results, x.detach().cpu(), y, pictures)
-    if figures: parts += ['<h2>The hardest points</h2><p>Input, witness and their difference (grey: unchanged).</p>', f'<div class="gallery">{"".join(figures)}</div>']
-    settings = {'sha256 of the network' if k == 'network' else k: v for k, v in results.attrs.get('settings', {}).items()}
-    parts += ['<h2>Settings and versions</h2>', _listed({**(about or {}), **settings, **versions()})]
+    if figures:
+        parts += ['<h2>The hardest points</h2><p>Input, witness and their difference (grey: '
+                  'unchanged).</p>', f'<div class="gallery">{"".join(figures)}</div>']
+    settings = {'sha256 of the network' if k == 'network' else k: v
+                for k, v in results.attrs.get('settings', {}).items()}
+    parts += ['<h2>Settings and versions</h2>',
+              _listed({**(about or {}), **settings, **versions()})]
     page = _page(title, parts)
     if file is not None: Path(file).write_text(page, encoding='utf-8')
     return page
 
+# %% ../nbs/16_report.ipynb #d7342eec
 def _verdict_parts(results):
     "The numbers in front, and the table by stage"
     counts = results.status.value_counts()
     attrs, eps = results.attrs, results.attrs.get('settings', {}).get('eps')
     n = len(results)
     least, largest = (attrs.get(f'robust_error_{k}', float('nan')) for k in ('lb', 'ub'))
-    what = f'{n} points' + (f', radius {eps:g}, norm {attrs["settings"]["p"]}' if eps is not None else '')
+    what = f'{n} points' + (f', radius {eps:g}, norm {attrs["settings"]["p"]}' if eps is not None
+                            else '')
     between = ' to '.join(dict.fromkeys((f'{least:.1%}', f'{largest:.1%}')))
     clean = int(((results.status == 'falsified') & (results.ub == 0)).sum())
-    numbers = [('robust error', between, ''), *((s, int(counts.get(s, 0)), s) for s in statuses), ('misclassified without any change', clean, '')]
+    numbers = [('robust error', between, ''), *((s, int(counts.get(s, 0)), s) for s in statuses),
+               ('misclassified without any change', clean, '')]
     table = stage_table(results)
-    rows = [(stage, *(int(r[c]) for c in ('points', *statuses)), f'{r.seconds:.1f}') for stage, r in table.iterrows()]
-    return [f'<p>{html.escape(what)}. Certified: no input in the ball is classified otherwise, proved. Falsified: a witness in the ball was run again in float64.</p>',
-            _numbers(numbers), '<h2>By stage</h2>', _table(('stage', 'points', *statuses, 'seconds'), rows)]
+    rows = [(stage, *(int(r[c]) for c in ('points', *statuses)), f'{r.seconds:.1f}')
+            for stage, r in table.iterrows()]
+    return [f'<p>{html.escape(what)}. Certified: no input in the ball is classified otherwise, '
+            f'proved. Falsified: a witness in the ball was run again in float64.</p>',
+            _numbers(numbers), '<h2>By stage</h2>',
+            _table(('stage', 'points', *statuses, 'seconds'), rows)]
 
 def _chart_parts(results):
     "Both charts with captions"
     eps = results.attrs.get('settings', {}).get('eps', 0.)
     return ['<h2>By radius</h2><div class="charts">',
-            f'<figure>{curve_chart(results.lb, results.ub, eps)}<figcaption>Robust error: at least the red line (witnesses), at most the blue one (proofs). Dotted: the radius asked about; beyond it less was looked for.</figcaption></figure>',
-            f'<figure>{radius_chart(results.lb, eps)}<figcaption>Points by the radius proved for them. A stage that proves the whole ball stops there.</figcaption></figure></div>']
+            f'<figure>{curve_chart(results.lb, results.ub, eps)}<figcaption>Robust error: at least '
+            f'the red line (witnesses), at most the blue one (proofs). Dotted: the radius asked '
+            f'about; beyond it less was looked for.</figcaption></figure>',
+            f'<figure>{radius_chart(results.lb, eps)}<figcaption>Points by the radius proved for '
+            f'them. A stage that proves the whole ball stops there.</figcaption></figure></div>']
 
-# %% ../nbs/16_report.ipynb #4b602e33
+# %% ../nbs/16_report.ipynb #f23ccea1
 def property_report(
     rows:list,     # what `verify_all` gave, or dicts with network, property, verdict, stage, seconds, reason
     file=None,     # path to write to; None: only returned
@@ -246,9 +305,14 @@ def property_report(
     verdicts = ('unsat', 'sat', 'unknown', 'error')
     counts = {v: sum(r['verdict'] == v for r in rows) for v in verdicts}
     numbers = [(v, n, v) for v, n in counts.items() if n or v != 'error']
-    table = [(f"{Path(r['network']).name} {Path(r['property']).name}", r['verdict'], r.get('stage', ''), f"{float(r['seconds'] or 0):.1f}", r.get('reason', '')) for r in rows]
-    parts = ['<p>unsat: no input fulfils the assertions, proved. sat: one that does was run again. unknown: neither within the time.</p>', _numbers(numbers),
-             '<h2>Questions</h2>', _table(('network and property', 'verdict', 'stage', 'seconds', 'reason'), table, (1,)), '<h2>Versions</h2>', _listed({**(about or {}), **versions()})]
+    table = [(f"{Path(r['network']).name} {Path(r['property']).name}", r['verdict'],
+              r.get('stage', ''), f"{float(r['seconds'] or 0):.1f}", r.get('reason', ''))
+             for r in rows]
+    parts = ['<p>unsat: no input fulfils the assertions, proved. sat: one that does was run again. '
+             'unknown: neither within the time.</p>', _numbers(numbers),
+             '<h2>Questions</h2>', _table(('network and property', 'verdict', 'stage', 'seconds',
+                                           'reason'), table, (1,)), '<h2>Versions</h2>',
+             _listed({**(about or {}), **versions()})]
     page = _page(title, parts)
     if file is not None: Path(file).write_text(page, encoding='utf-8')
     return page

@@ -11,6 +11,7 @@ from math import inf
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from .ball import check_input, check_labels, dual, exact_arithmetic, read_norm, row_norms
 from .lowering import Dense, Lowered, chain, lower, lower_checked, weights, with_weights
 from .patches import pull_patch, receptive_fields, windows
@@ -37,7 +38,10 @@ class Rows:
         new.steps = new.net.affines
         return new
 
-    def is_local(self, l): return l < len(self.fields)
+    def is_finite(self): # where no number overflowed or is NaN, [b, 1]
+        return torch.cat([*self.zs, self.logits.detach()], 1).isfinite().all(1, keepdim=True)
+
+    def is_local(self, l): return l < min(len(self.fields), len(self.zs))  # of hidden layers; logits are few
 
 # %% ../nbs/43_rows.ipynb #bdd88bb7
 @patch
@@ -357,7 +361,7 @@ def nearest(
 )->Tensor:    # bool, [b, N]; fewer where fewer are finite
     "The n smallest of each row; of equal ones (up to tol_tie, relatively) the first"
     finite = d < inf
-    if finite.sum(1).max() <= n: return finite
+    if not len(d) or finite.sum(1).max() <= n: return finite
     kth = d.kthvalue(n, 1, keepdim=True).values
     slack = torch.where(kth.isfinite(), kth.abs()*tol_tie[d.dtype], 0)
     surely, tied = d < kth - slack, (d >= kth - slack) & (d <= kth + slack) & finite
@@ -395,10 +399,11 @@ class _UnitDistances(torch.autograd.Function):
         ctx.R, ctx.qs, ctx.kept, out = R, [dual(p) for p in ps], [], []
         for d, N, limit in zip(*R.scan(ctx.qs, n, within), within):
             d, at = d.where(nearest(d.where(d < limit, inf), n), inf).topk(n, largest=False)
-            out.append(d)
+            out.append(d.where(R.is_finite(), torch.nan))
             ctx.kept.append((at, d < inf, torch.where(d < inf, N.gather(1, at), 1)))
         return tuple(out)
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gs):
         f = torch.cat(ctx.R.zs, 1)
         g_f, g_norms = torch.zeros_like(f), []
@@ -446,12 +451,14 @@ class _RivalDistances(torch.autograd.Function):
         ctx.R, ctx.qs, ctx.kept, out = R, [dual(p) for p in ps], [], []
         for p, limit in zip(ps, within):
             d, N = _signed_distances(margin, rows, p)
-            asked = nearest(d.where(d < limit, inf).view(len(y), -1), n).flatten()
-            out.append(torch.full_like(logits, inf).index_put((i, s), d.where(asked, inf)))
+            asked = nearest(d.where(d < limit, inf).view(len(y), logits.shape[1] - 1), n).flatten()
+            d = torch.full_like(logits, inf).index_put((i, s), d.where(asked, inf))
+            out.append(d.where(R.is_finite(), torch.nan))
             ctx.kept.append((asked & (N > 0), torch.where(N > 0, N, 1)))
         ctx.of = i, y[i], s, margin, rows
         return tuple(out)
     @staticmethod
+    @once_differentiable
     def backward(ctx, *gs):
         (i, y, s, margin, rows), scales = ctx.of, []
         g_logits = torch.zeros_like(gs[0])

@@ -1,0 +1,75 @@
+"""Plain deep networks: what the search decides, and what float32's rounding costs it. JSON on stdout.
+
+    python benchmarks/hard.py --train 4 --out RUN          (the zoo's mnist-fc4x256-linf-plain, and 6 likewise)
+    python benchmarks/hard.py --points 20 --timeout 10 > results/hard.json
+
+Seconds are processor seconds, the search's clock too, so that a busy machine decides as much as an idle one.
+Test points are reported; eps was chosen on training images that `train` holds back.
+"""
+import argparse, json, platform, sys, time
+from math import inf
+from unittest import mock
+import torch, torch.nn as nn
+from mmr_nb.branch import branch_and_bound
+from mmr_nb.certify import certify
+from mmr_nb.data import mnist
+from mmr_nb.networks import init_weights
+from mmr_nb.training import Plain, error_rate, train
+from mmr_nb.zoo import load_model
+
+asked = {'mnist-fc4x256-linf-plain': .02, 'mnist-fc6x256-linf-plain': .015}
+ways = {'float32': dict(dtype=torch.float32), 'as it is': dict()}
+
+
+def deep(depth, width=256):
+    "Fully connected, `depth` hidden layers of `width` units"
+    layers, n = [nn.Flatten()], 784
+    for _ in range(depth): layers, n = [*layers, nn.Linear(n, width), nn.ReLU()], width
+    return init_weights(nn.Sequential(*layers, nn.Linear(n, 10)))
+
+
+def trained(depth, out):
+    "Ten plain epochs on MNIST, a tenth of the training images held back"
+    data, net = mnist(), deep(depth)
+    about = dict(command=f'python benchmarks/hard.py --train {depth} --out RUN')
+    train(net, data, Plain(lr=1e-3), epochs=10, val=.1, out=out, about=about)
+    return dict(depth=depth, test_error=error_rate(net, data.x_test, data.y_test))
+
+
+def searched(net, x, y, eps, timeout, **how):
+    "One point: status, bound reached, sub-domains, processor seconds"
+    with mock.patch('time.monotonic', time.process_time):
+        start = time.process_time()
+        r = branch_and_bound(net, x, int(y), eps, inf, timeout=timeout, **how)
+    return dict(status=r.status, reason=r.reason, lb=max(r.lb, -1e9), unstable=r.unstable, domains=r.domains,
+                seconds=round(time.process_time() - start, 2))
+
+
+def measured(name, eps, first, points, timeout):
+    "The points that regions, attack and bound leave open, by every way of searching"
+    data, net = mnist(), load_model(name)
+    x, y = data.x_test[first:first + points], data.y_test[first:first + points]
+    before = certify(net, x, y, eps, inf, workers=1, progress=False, stages=('clean', 'region', 'attack', 'bound'))
+    todo, row = before.index[before.status == 'undecided'], dict(net=name, eps=eps, points=points)
+    row.update(before_certified=int((before.status == 'certified').sum()), before_falsified=int((before.status == 'falsified').sum()))
+    row['search'] = {way: [] for way in ways}
+    for k in todo:
+        for way, how in ways.items():
+            row['search'][way].append(dict(point=first + int(k), **searched(net, x[k:k+1], y[k], eps, timeout, **how)))
+            print(name, way, row['search'][way][-1], file=sys.stderr, flush=True)
+    return row
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('--train', type=int, help='hidden layers of a network to train'); a.add_argument('--out', help='its folder')
+    a.add_argument('--only', help='one network of them'); a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
+    a.add_argument('--timeout', type=float, default=10., help='processor seconds a point')
+    o = a.parse_args()
+    if o.train: return print(trained(o.train, o.out))
+    settings = dict(points=o.points, first=o.first, timeout=o.timeout, data='mnist', threads=torch.get_num_threads(),
+                    torch=torch.__version__, python=platform.python_version(), seconds='of the processor')
+    print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items() if o.only in (None, n)]), indent=1))
+
+
+if __name__ == '__main__': main()
