@@ -396,13 +396,13 @@ class _Search:
         return [s for s in self.lb.argsort().tolist() if not self.lb[s] > limit[s]]
 
 # %% ../nbs/10_milp.ipynb #af7d6f57
-def _job(search, program, objectives, relax=False, look=True, start=None, seconds=None):
+def _job(search, program, objectives, relax=False, look=True, start=None, seconds=None, solver=None):
     "Answers of the solver, in the time that is left; none, and why, where it gave none"
-    seconds = search.left if seconds is None else seconds
+    seconds, solver = search.left if seconds is None else seconds, solver or search.solver
     if not seconds > 0: search.trouble = 'timeout'; return []
     every = search.span.p == 2 or start is not None
-    job = solver_job(program, objectives, search.solver, seconds, relax, start, len(search.span.lo), every)
-    answers = usable(search.effort.ask(job, seconds + grace_seconds), search.solver)
+    job = solver_job(program, objectives, solver, seconds, relax, start, len(search.span.lo), every)
+    answers = usable(search.effort.ask(job, seconds + grace_seconds), solver)
     if isinstance(answers, str): search.trouble = answers; return []
     found = [a['x'] for a in answers if a['x'] is not None and look]
     if found: search.best.try_(np.array(found, dtype=float)*search.span.size)
@@ -492,15 +492,23 @@ def _known(search, group, question):
     return start
 
 # %% ../nbs/10_milp.ipynb #e0c3d1c9
+def _second_opinion(search, question, start):
+    "What CBC proves of a program that HiGHS called solved"
+    answers = _job(search, question.program, [question.objective], start=start, solver='cbc')
+    return mip_bound(answers[0], 'cbc') if answers else -inf
+
 def _mip(search, group, goal):
     "A MIP over a group of rivals: (lower bound of what is sought over all of them, answer, question)"
     tau, span = search.tau[group].max().item(), search.span
     question = _ask_margin(search.program, replace(search.rivals[group], lo=search.lb[group]), 2*tau, goal, span)
-    answers = _job(search, question.program, [question.objective], start=_known(search, group, question))
+    start = _known(search, group, question)
+    answers = _job(search, question.program, [question.objective], start=start)
     if not answers: return -inf, None, question
     [a] = answers
     search.nodes = None if a['nodes'] is None else a['nodes'] + (search.nodes or 0)
-    proved = mip_bound(a, search.solver) - (tol_tangents if search.solver == 'cbc' and span.p == 2 else 0.)
+    proved = mip_bound(a, search.solver)
+    if search.solver == 'highs' and proved > -inf: proved = min(proved, _second_opinion(search, question, start))
+    if span.p == 2: proved -= tol_tangents
     if goal == 'decide': proved = tau if proved > question.bar else -inf
     elif goal == 'margin': proved = proved*question.scale - tau
     else: proved = _distance(proved, question, span)
