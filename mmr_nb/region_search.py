@@ -674,9 +674,10 @@ class _Branch:
         if r.delta is not None: b.try_(r.delta)
         if r.lb < b.goal: self.floor = min(self.floor, r.lb)
 
-# %% ../nbs/11_region_search.ipynb #a2c82b80
+# %% ../nbs/11_region_search.ipynb #c3f35be2
 from fastcore.basics import patch
 
+# %% ../nbs/11_region_search.ipynb #a2c82b80
 @patch
 def shrink(self:_Branch):
     "The ball of a nearer adversarial example has fewer open units: parts are carried over to them"

@@ -108,3 +108,15 @@ def dead_links():
             for target in re.findall(r'\]\(([^)\s]+)\)', cell['source']):
                 if re.match(r'[a-z][a-z0-9+.-]*:|/|#|\{|%7B', target, re.I): continue
                 if not repo_path(target): yield f"{path.name}, cell {cell['id']}: links to {target}, which isn't there"
+
+
+def mixed_imports():
+    "Cells that import and do something else: the docs run them, for the imports, and so all of it"
+    for path in notebooks():
+        if path.stem == 'index': continue  # its example is to be copied whole
+        for cell in cells(path):
+            if cell['cell_type'] != 'code' or 'nbdev_export()' in cell['source']: continue
+            try: tree = ast.parse(re.sub(r'^[%!].*$', '', cell['source'], flags=re.M))
+            except SyntaxError: continue
+            kinds = {isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body}
+            if len(kinds) == 2: yield f"{path.name}, cell {cell['id']}: imports share a cell with other code, which the docs would run"
