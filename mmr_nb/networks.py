@@ -13,6 +13,7 @@ from pathlib import Path
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parametrize
+from .ball import exact_arithmetic
 from .lowering import Lowered, LoweringError, check_outputs, lower, lower_checked
 
 # %% ../nbs/01_networks.ipynb #80019348
@@ -264,6 +265,7 @@ def _device(model):
     return next((t.device for t in (*model.parameters(), *model.buffers())), torch.device('cpu'))
 
 # %% ../nbs/01_networks.ipynb #b3dbf776
+@exact_arithmetic
 def save_weights(
     model:nn.Sequential,  # network of supported layers
     path,                 # file ending in .safetensors; its card goes beside it, ending in .json
