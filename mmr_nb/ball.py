@@ -120,7 +120,12 @@ def read_box(
         raise ValueError(f'{who}: expected a box (lowest, highest) with lowest < highest, or None, got '
                          f'{box!r}')
     _check_inside(x, lo, hi, who)
-    return lo, hi
+    return _around(x, lo, torch.minimum), _around(x, hi, torch.maximum)
+
+def _around(x, limit, wider):
+    "A limit that leaves x itself inside, also where the type of x rounds an edge outwards"
+    wide = wider(limit, x.detach().double())
+    return limit if (wide == limit).all() else wide
 
 def _limit(t, x):
     "A limit of the box as a float64 tensor like x; None where it isn't one"

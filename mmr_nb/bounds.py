@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alpha_hope', 'alpha_rows', 'interval_bounds', 'relu_lines', 'linear_minimum', 'Lines', 'Centre', 'centre_of', 'How',
            'UnitRows', 'unit_rows', 'improve', 'Hidden', 'hidden_bounds', 'read_network', 'intermediate_bounds',
-           'margin_rows', 'margin_bounds', 'certified_radius', 'robust_logits']
+           'margin_rows', 'adam_step', 'margin_bounds', 'certified_radius', 'robust_logits']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
 import math, time
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball, read_eps
+from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball
 from .lowering import Affine, Conv, Dense, Lowered, Scale, chain, lower, lower_checked, run
 from .patches import Field, fields_below, pull_patch, windows
 
@@ -102,7 +102,7 @@ def linear_minimum(
     box=(0., 1.),    # range of every input: numbers, or tensors that broadcast to one; None: no box
 )->Tensor:           # least w.delta, [b, r], float64, rounded down
     "Least value of linear functions over the ball intersected with the box (the dual problem of A.1)"
-    ball = read_ball(x, read_eps(eps, x, 'linear_minimum'), p, box, 'linear_minimum')
+    ball = read_ball(x, eps, p, box, 'linear_minimum')
     if w.dim() != 3 or w.shape[0] != len(x) or w.shape[2] != x[0].numel():
         raise ValueError(f'linear_minimum: expected w [{len(x)}, r, {x[0].numel()}], got {list(w.shape)}')
     i = torch.arange(len(x), device=x.device).repeat_interleave(w.shape[1])
@@ -443,7 +443,7 @@ def intermediate_bounds(
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, read_eps(eps, x, 'intermediate_bounds'), p, box, 'intermediate_bounds'), How(method, memory=memory)
+    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, memory=memory)
     net, net64 = read_network(model, ball, dtype, who='intermediate_bounds')
     out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), memory)]
     if not out: return [(x.new_zeros(0, n).double(),)*2 for n in net.widths]
@@ -486,6 +486,18 @@ def _margins(at, y, how, known=None):
     v = v.nan_to_num(-inf, inf, -inf)
     return torch.zeros_like(lead).index_put((pi, s), v), err, hidden
 
+# %% ../nbs/08_bounds.ipynb #b77fb78b
+def adam_step(
+    g:Tensor,     # gradients of the rows that climb, [m, ...]
+    moments:tuple,# averages of gradients and of their squares, of all rows [n, ...]; changed in place
+    rows:Tensor,  # which rows climb, [m]
+    t:int,        # number of this step, from 1
+)->Tensor:        # steps of size about one, [m, ...]
+    "Adam's step (Kingma and Ba 2015) for some rows of a batch"
+    m1, m2 = moments
+    m1[rows], m2[rows] = .9*m1[rows] + .1*g, .999*m2[rows] + .001*g*g
+    return m1[rows]/(1 - .9**t)/((m2[rows]/(1 - .999**t)).sqrt() + 1e-12)
+
 # %% ../nbs/08_bounds.ipynb #ca82738d
 alpha_hope = 4    # a point is given up when five steps brought some rival less than 1/(1 + alpha_hope) of the way
 alpha_rows = 128  # a hidden layer's slopes are searched for when a point has at most this many rows there
@@ -503,9 +515,8 @@ class _Searched:
         w, loss = _pull(at.net, rows.k, self.h[keep], rows.pi, lines, slopes)
         return rows.base + at.steps.rows(rows.pi).least(w) - loss, slopes
     def ascend(self, keep, grads, t, lr):
-        for s, g, (m1, m2), least in zip(self.slopes, grads, self.moments, self.floors):
-            m1[keep], m2[keep] = .9*m1[keep] + .1*g, .999*m2[keep] + .001*g*g
-            move = m1[keep]/(1 - .9**t)/((m2[keep]/(1 - .999**t)).sqrt() + 1e-12)
+        for s, g, moments, least in zip(self.slopes, grads, self.moments, self.floors):
+            move = adam_step(g, moments, keep, t)
             least = least if least.dim() == 0 else least[keep]
             s[keep] = torch.maximum((s[keep] + lr*move).nan_to_num(0.), least).clamp(max=1)
 
@@ -626,7 +637,7 @@ def margin_bounds(
 )->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     _read_method(method, 'margin_bounds')
-    ball = read_ball(x, read_eps(eps, x, 'margin_bounds'), p, box, 'margin_bounds')
+    ball = read_ball(x, eps, p, box, 'margin_bounds')
     net, net64 = read_network(model, ball, dtype, y, 'margin_bounds')
     how = How(method, memory=memory, steps=steps, lr=lr, until=until)
     if bounds is not None:
@@ -705,7 +716,7 @@ def robust_logits(
     _read_method(method, 'robust_logits', _methods[:3])
     if hidden not in (None, 'interval'):
         raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
-    ball = read_ball(x, read_eps(eps, x, 'robust_logits'), p, box, 'robust_logits')
+    ball = read_ball(x, eps, p, box, 'robust_logits')
     net = _chain(lower(model, x.shape[1:], training=True))
     check_labels(y, x, net.n_classes, 'robust_logits')
     with torch.autocast(x.device.type, enabled=False):  # half precision would make it the bound of another network

@@ -13,8 +13,8 @@ import torch
 from fastcore.basics import patch
 from scipy.optimize import linprog
 from torch import Tensor
-from .ball import exact_arithmetic, margin, read_ball, read_eps
-from .bounds import (Centre, How, UnitRows, centre_of, hidden_bounds, improve, margin_rows,
+from .ball import exact_arithmetic, margin, read_ball
+from .bounds import (Centre, How, UnitRows, adam_step, centre_of, hidden_bounds, improve, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, steepest
 
@@ -167,12 +167,6 @@ def _ascend(root, k, h, base, domains, steps, until):
 
 lr_ascent = .2  # step size of slopes, and of multipliers in units of the row entries at their layer
 
-def _adam(g, moments, go, t):
-    "Adam's step for the rows `go`, whose averages are updated"
-    m1, m2 = moments
-    m1[go], m2[go] = .9*m1[go] + .1*g, .999*m2[go] + .001*g*g
-    return m1[go]/(1 - .9**t)/((m2[go]/(1 - .999**t)).sqrt() + 1e-12)
-
 def _value(root, k, h, base, domains):
     "Lower bounds of rows, [B], not yet free of NaN; the rows' entries at each layer"
     w, loss, seen = _backward(root.net, root.layers, domains, k, h)
@@ -202,7 +196,7 @@ def _ascend_few(root, k, h, base, domains, steps, until):
         best[go] = torch.maximum(best[go], value)
         for i, (leaf, mine, g) in enumerate(zip(leaves, part, grads)):
             found[i][go] = torch.where(better, mine.detach(), found[i][go])
-            move = _adam(g*scale[i], moments[i], go, t)*scale[i]
+            move = adam_step(g*scale[i], moments[i], go, t)*scale[i]
             new = (leaf[go] + lr_ascent*.97**t*move).nan_to_num(0.)
             leaf[go] = (torch.maximum(new, root.layers[i].leak).clamp(max=1.) if i < k
                         else new.clamp(min=0.)*(domains.signs[i - k][go] != 0))
@@ -261,7 +255,7 @@ def _corner(root, w):
     with torch.enable_grad(): grad, = torch.autograd.grad(root.minimum(w).sum(), w)
     return grad.double().nan_to_num(0., 0., 0.)
 
-def _witness(root, delta, box, steps=8):
+def _witness(root, delta, steps=8):
     "An adversarial input found by a few gradient steps from x + delta [B, d], or None"
     ball = root.at.ball[[0]*len(delta)]
     y = torch.full((len(ball),), root.y, device=delta.device)
@@ -275,15 +269,15 @@ def _witness(root, delta, box, steps=8):
         down = steepest(g.nan_to_num(0, 0, 0), ball.p, z.detach(), (ball.lo, ball.hi))
         z = ball.project(z.detach() - reach/4*.7**step*down)
     best = m.argmin()[None]
-    return _checked(root, z.detach()[best], box)
+    return _checked(root, z.detach()[best])
 
-def _checked(root, z, box):
+def _checked(root, z):
     "A candidate moved inside ball and box, where it is adversarial in float64, and in float32 where that can be had; or None"
     ball, y = root.at.ball, torch.tensor([root.y], device=z.device)
     w = ball.pull_inside(z)
     if not (ball.contains(w) & (margin(root.net64(w)[1], y) <= 0)).item(): return None
     judge = root.net64.to(torch.float32) if root.float32 else None
-    settled, holds = settle_witness(root.net64, ball.x, y, w, ball.eps, ball.p, box, judge)
+    settled, holds = settle_witness(root.net64, ball.x, y, w, ball.eps, ball.p, (ball.lo, ball.hi), judge)
     return settled if holds.item() else w
 
 # %% ../nbs/09_branch.ipynb #49007b8b
@@ -385,8 +379,8 @@ class _Queue:
 # %% ../nbs/09_branch.ipynb #2b278ec1
 class _Search:
     "One point's sub-domains, the open ones in a queue"
-    def __init__(self, root, box, plan):
-        self.root, self.box, self.plan, self.until = root, box, plan, plan.until
+    def __init__(self, root, plan):
+        self.root, self.plan, self.until = root, plan, plan.until
         self.steps, self.count, self.lb, self.witness = plan.steps, 0, inf, None
         self.queue, self.pending = _Queue(root.memory//2), None
     def bound(self, domains, steps):
@@ -402,7 +396,7 @@ class _Search:
         "Look for a counterexample where the relaxation has its minimum"
         h, _ = self.root.objective(domains.rival)
         with torch.no_grad(): w, _, _ = _backward(self.root.net, self.root.layers, domains, len(self.root.layers), h)
-        self.witness = _witness(self.root, _corner(self.root, w), self.box)
+        self.witness = _witness(self.root, _corner(self.root, w))
         return self.witness is not None
     def leaf(self, domain):
         "A domain without a unit to split: multipliers and a point from a linear program, or an ascent"
@@ -411,7 +405,7 @@ class _Search:
             beta, delta = _leaf(root, domain)
             domain = replace(domain, beta=beta)
         left = self.bound(domain, 0 if delta is not None else 20*self.steps)
-        if len(left) and delta is not None: self.witness = _witness(root, delta, self.box)
+        if len(left) and delta is not None: self.witness = _witness(root, delta)
         if len(left) and self.witness is None:
             raise _Stop('timeout' if root.late else 'a sub-domain without units to split stays open')
     def split(self, domains):
@@ -485,11 +479,11 @@ def branch_and_bound(
     start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
     if not limit > 0: raise ValueError(f'branch_and_bound: expected timeout > 0 seconds, got {timeout!r}')
     plan = _checked_plan(Plan(until, steps, batch, candidates, tighten, memory))
-    ball = read_ball(x, read_eps(eps, x, 'branch_and_bound'), p, box, 'branch_and_bound')
+    ball = read_ball(x, eps, p, box, 'branch_and_bound')
     label = torch.tensor([int(y)], device=x.device)
     if len(x) != 1: raise ValueError(f'branch_and_bound: expected one input, [1, *input_shape], got {list(x.shape)}')
     net, net64 = read_network(model, ball, dtype, label, 'branch_and_bound')
-    search = _Search(_root(net, net64, ball, int(y), memory, start + limit, dtype), box, plan)
+    search = _Search(_root(net, net64, ball, int(y), memory, start + limit, dtype), plan)
     unstable, (status, reason) = search.root.unstable, search.run()
     lb = dict(certified=search.lb, falsified=-inf).get(status, search.reached())
     return BranchResult(status, lb, search.witness, time.monotonic() - start, unstable, search.count, reason)

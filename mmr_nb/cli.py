@@ -21,6 +21,7 @@ from . import __version__
 from .ball import read_norm
 from .data import DataUnavailable, load_data
 from .networks import cnn, describe, fc1, fc10, load_weights, lower
+from .runs import write_file
 from .certificate import region_certificate
 from .training import MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases, tensorboard_callback, train
 from .attacks import falsify
@@ -85,9 +86,7 @@ def one_line_errors(
 def _write_json(path, content):
     "Write JSON so that the file is whole or absent"
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try: tmp.write_text(json.dumps(_plain(content), indent=1) + '\n'); os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    write_file(path, json.dumps(_plain(content), indent=1) + '\n')
 
 def _plain(v):
     "Plain JSON: no NaN or infinity, no numpy"

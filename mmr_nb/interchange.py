@@ -21,6 +21,7 @@ from torch import Tensor
 from .ball import exact_arithmetic
 from .lowering import Scale, lower
 from .bounds import interval_bounds, margin_bounds
+from .runs import write_file
 from .solver import read_timeout
 from .certify import certify, tol_margin
 
@@ -1432,12 +1433,11 @@ def verify_all(
 def _write_rows(out, rows):
     "The results file, whole or as it was"
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f'{out.name}.{os.getpid()}.tmp')
-    with open(temporary, 'w', newline='') as f:
-        w = csv.DictWriter(f, _result_columns)
-        w.writeheader()
-        w.writerows(rows)
-    os.replace(temporary, out)
+    text = io.StringIO(newline='')
+    w = csv.DictWriter(text, _result_columns)
+    w.writeheader()
+    w.writerows(rows)
+    write_file(out, text.getvalue())
 
 # %% ../nbs/15_interchange.ipynb #692645a6
 def _asked(network, prop, seconds, workers, out, digest):

@@ -8,13 +8,14 @@ __all__ = ['network_kinds', 'toy_network', 'init_weights', 'fc1', 'fc10', 'cnn',
            'LoweringError']
 
 # %% ../nbs/01_networks.ipynb #6bb17ed3
-import hashlib, json, math, os
+import hashlib, json, math
 from pathlib import Path
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parametrize
 from .ball import exact_arithmetic
 from .lowering import Lowered, LoweringError, check_outputs, lower, lower_checked
+from .runs import write_file
 
 # %% ../nbs/01_networks.ipynb #80019348
 _all_ = ['lower', 'lower_checked', 'Lowered', 'LoweringError']
@@ -231,13 +232,6 @@ def build(
         return nn.Sequential(*map(one, spec))
     return one(layers).eval()
 
-# %% ../nbs/01_networks.ipynb #c98d5c4f
-def _write(path, data):
-    "Write bytes so that the file is whole or absent"
-    tmp = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try: tmp.write_bytes(data); os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
-
 # %% ../nbs/01_networks.ipynb #961257e4
 def copy_network(
     model:nn.Sequential,    # network of supported layers
@@ -283,7 +277,7 @@ def save_weights(
                 sha256=hashlib.sha256(data).hexdigest())
     text = json.dumps(card, indent=1).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, data); _write(path.with_suffix('.json'), text)
+    write_file(path, data); write_file(path.with_suffix('.json'), text)
     return path
 
 # %% ../nbs/01_networks.ipynb #1ecb911a

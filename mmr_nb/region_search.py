@@ -20,7 +20,7 @@ from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, steepest
-from .bounds import intermediate_bounds
+from .bounds import adam_step, intermediate_bounds
 from .milp import read_timeout
 
 # %% ../nbs/11_region_search.ipynb #23435a64
@@ -487,11 +487,9 @@ def climb(
             grads = torch.autograd.grad(v.sum(), mine, materialize_grads=True, allow_unused=True)
         better = v.detach() > value[go]
         value[go] = torch.maximum(value[go], v.detach())
-        for leaf, keep, m, g, s, (m1, m2) in zip(leaves, kept, mine, grads, scale, moments):
+        for leaf, keep, m, g, s, averages in zip(leaves, kept, mine, grads, scale, moments):
             keep[go[better]] = m.detach()[better]
-            g = (g*s).nan_to_num(0)
-            m1[go], m2[go] = .9*m1[go] + .1*g, .999*m2[go] + .001*g*g
-            leaf[go] += lr*.97**step*s*m1[go]/(1 - .9**step)/((m2[go]/(1 - .999**step)).sqrt() + 1e-12)
+            leaf[go] += lr*.97**step*s*adam_step((g*s).nan_to_num(0), averages, go, step)
         leaves[0].clamp_(max=1).copy_(torch.maximum(leaves[0], local.leak))
         leaves[1].clamp_(min=0).mul_(parts.signs != 0)
     parts = replace(parts, alpha=kept[0], beta=kept[1])
