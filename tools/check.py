@@ -1,7 +1,7 @@
 """Is what git tracks what the notebooks give? Looks, changes nothing.
 
 Fails when `nbdev_clean` or `nbdev_export` would change a file, when README.md is not what index.ipynb gives, when a notebook's
-output holds an absolute path of the machine, when the docs would drop text of a notebook's first cell, when a module imports
+output, a result or a card holds an absolute path of the machine, when the docs would drop text of a notebook's first cell, when a module imports
 a private name or against the order of the house, when two modules export one name, when a cell that draws holds no picture,
 when a link leads nowhere, and when imports share a cell with other code.
 """
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import copy_tracked, notebooks, root
+from common import copy_tracked, notebooks, root, tracked
 from house import dead_links, missing_pictures, mixed_imports, twice, wrong_imports
 
 homes = ('/home/', '/root/', '/tmp/', '/work/', '/Users/', '/mnt/', '/content/', '/opt/', '/var/folders/', 'C:\\Users\\')
@@ -65,6 +65,14 @@ def machine_paths():
                     yield f'{path.name}, cell {n} ({cell.get("id")}): an output holds a path of the machine: {line[:160]}'
 
 
+def machine_results():
+    "Results and cards that name a folder of the machine they were made on"
+    for f in tracked('results', 'models'):
+        if not f.endswith(('.json', '.csv', '.md')): continue
+        for n, line in enumerate((root/f).read_text(encoding='utf-8').split('\n'), 1):
+            if m := path_re.search(line): yield f'{f}, line {n}: holds a path of the machine: {line[max(0, m.start() - 60):m.end() + 60].strip()}'
+
+
 def title_cells():
     "Notebooks whose first cell says more than title, description and settings: nbdev drops the rest of that cell from the docs"
     for path in notebooks():
@@ -76,7 +84,7 @@ def title_cells():
 
 
 def main():
-    wrong = [*drift(), *machine_paths(), *title_cells(), *wrong_imports(), *twice(), *missing_pictures(),
+    wrong = [*drift(), *machine_paths(), *machine_results(), *title_cells(), *wrong_imports(), *twice(), *missing_pictures(),
              *dead_links(), *mixed_imports()]
     if not run(['python', 'tools/readme.py', '--check'], root): wrong.append('README.md is not what nbs/index.ipynb gives')
     for w in wrong: print(w)
