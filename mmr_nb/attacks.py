@@ -6,7 +6,7 @@
 __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_clear', 'tol_nudge', 'tol_beyond', 'tol_past',
            'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'pgd', 'trace_rays', 'ray_search',
            'clear_margin', 'push_past', 'linear_region_attack', 'library_attack', 'downhill', 'settle_witness',
-           'Falsified', 'falsify']
+           'Falsified', 'AttackEffort', 'falsify']
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
@@ -16,8 +16,8 @@ from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm, row_norms,
-                         unlimited_ball)
+from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm,
+                         row_norms, unlimited_ball)
 from .lowering import Affine, Lowered, Relu, lower, lower_checked
 from .regions import activation_pattern, pull_back
 from .distances import box_distances, projection
@@ -267,6 +267,7 @@ def _rival_plane(net, a, y, s):
         awake[plateau] = pull_back(net, on, len(zs), logits_of[plateau, None])[:, 0]
     return (logits*logits_of).sum(1), V, awake
 
+# %% ../nbs/07_attacks.ipynb #1132b33e
 def _onto(V, t, x, ball):
     "Steps from x onto the hyperplanes <V, delta> = t; NaN where one misses the box"
     if not ball.boxed: return projection(V, t, ball.p)
@@ -335,6 +336,7 @@ def _just_past(net, ball, u, t, y):
     pushes = (lambda i, s=s: ball[i].clip(x[i] + like(t[i]*(1 + s), x)*u[i]) for s in tol_nudge)
     return push_past(x, pushes, judge)[0]
 
+# %% ../nbs/07_attacks.ipynb #a219b3a7
 def _search_aims(net, fast, ball, aim, y, limit):
     "Search rays from x through aims: (norm [n], witness [n, ...]), inf and NaN where there is none below the limit"
     x, length = ball.x, ball.norm(aim - ball.x)
@@ -354,7 +356,7 @@ def _search_aims(net, fast, ball, aim, y, limit):
     return torch.where(norm.isnan(), inf, norm), w
 
 # %% ../nbs/07_attacks.ipynb #36e52f2d
-@dataclass
+@dataclass(frozen=True)
 class _Chains:
     "Chains under way"
     point:Tensor # numbers of their points, [n]
@@ -375,6 +377,7 @@ class _Hunt:
     norm:Tensor    # of each point's best witness, [b], changed in place
     witness:Tensor # that witness, changed in place
 
+# %% ../nbs/07_attacks.ipynb #b12ccb0e
 def _begin(hunt, starts, rivals):
     "A chain for each point, start and rival"
     x, k = hunt.ball.x, min(rivals, hunt.net.n_classes - 1)
@@ -384,15 +387,8 @@ def _begin(hunt, starts, rivals):
     return _Chains(point, a.repeat_interleave(k, 0), s, x.new_full((len(s),), inf), x.new_ones(len(s)))
 
 # %% ../nbs/07_attacks.ipynb #d0fb8bb7
-def _worth_it(hunt, chains, r):
-    "The chains that go on in round r"
-    eps, best = hunt.ball.eps[chains.point], hunt.norm[chains.point]
-    keep = best > (0 if hunt.minimal else eps.clamp(max=1e300))
-    if r >= patience: keep &= chains.norm <= (1 + 2/r)*eps
-    return chains.take(keep)
-
 def _round(hunt, chains, r):
-    "One ray for each chain; updates chains, norms and witnesses in place"
+    "One ray for each chain: (the chains after it, where they aimed)"
     ball, y, hit = hunt.ball[chains.point], hunt.y[chains.point], chains.norm < inf
     rival = hunt.fast(chains.a.to(hunt.fast.dtype))[1].scatter(1, y[:, None], -inf).argmax(1)
     aim = _aims(hunt.fast, ball, chains, y, torch.where(hit, rival, chains.s), hit)
@@ -401,12 +397,22 @@ def _round(hunt, chains, r):
     longest = far[ball.p] if r < patience else min(far[ball.p], 1 + 2/r)
     t, w = _search_aims(hunt.net, hunt.fast, ball, aim, y, torch.minimum(chains.norm, longest*ball.eps))
     better = t < chains.norm
-    chains.lmbd = torch.where(better, 2*chains.lmbd, torch.where(hit, .5, 1.)*chains.lmbd).clamp(max=1)
-    chains.a = torch.where(like(better, aim), w, torch.where(like(hit, aim), chains.a, aim))
-    chains.norm = torch.minimum(t, chains.norm)
-    first = t.new_full(hunt.norm.shape, inf).scatter_reduce(0, chains.point, t, 'amin')
-    win = (better & (t == first[chains.point]) & (t < hunt.norm[chains.point])).nonzero()[:, 0]
-    hunt.norm[chains.point[win]], hunt.witness[chains.point[win]] = t[win], w[win]
+    lmbd = torch.where(better, 2*chains.lmbd, torch.where(hit, .5, 1.)*chains.lmbd).clamp(max=1)
+    a = torch.where(like(better, aim), w, torch.where(like(hit, aim), chains.a, aim))
+    return replace(chains, a=a, norm=torch.minimum(t, chains.norm), lmbd=lmbd), aim
+
+def _keep(hunt, chains):
+    "Write down the best witness of every point"
+    first = chains.norm.new_full(hunt.norm.shape, inf).scatter_reduce(0, chains.point, chains.norm, 'amin')
+    win = ((chains.norm == first[chains.point]) & (chains.norm < hunt.norm[chains.point])).nonzero()[:, 0]
+    hunt.norm[chains.point[win]], hunt.witness[chains.point[win]] = chains.norm[win], chains.a[win]
+
+def _worth_it(hunt, chains, r):
+    "The chains that go on in round r"
+    eps, best = hunt.ball.eps[chains.point], hunt.norm[chains.point]
+    keep = best > (0 if hunt.minimal else eps.clamp(max=1e300))
+    if r >= patience: keep &= chains.norm <= (1 + 2/r)*eps
+    return chains.take(keep)
 
 # %% ../nbs/07_attacks.ipynb #7490890b
 def linear_region_attack(
@@ -433,7 +439,8 @@ def linear_region_attack(
             if time.perf_counter() > end: break
             chains = _worth_it(hunt, chains, r)
             if not len(chains.a): break
-            _round(hunt, chains, r)
+            chains, _ = _round(hunt, chains, r)
+            _keep(hunt, chains)
         outside = hunt.norm > ball.eps
         return hunt.norm.masked_fill(outside, inf), hunt.witness.masked_fill(like(outside, ball.x), torch.nan)
 
@@ -476,13 +483,13 @@ def _library(p):
         needs = f'library_attack needs the package {name.split(".")[0]} for p = {p}'
         raise ImportError(f'{needs}: pip install {how}') from None
 
-def _library_runs(net, method, ball, K, steps, seed):
+def _library_runs(net, method, ball, K, steps):
     "Attacks of the library, as functions of images and labels, to be run one after another"
     p, eps, losses = ball.p, ball.eps[0].item(), ('ce', 'dlr') if K > 2 else ('ce',)
     lib = _library(p)
     if p == 1 and method == 'fab': return [lambda z, y: lib.fab(net, z, y, 1, n_iter=steps)]
     if p == 1: return [partial(lib.apgd, net, eps=eps, norm=1, n_iter=steps, loss_function=l) for l in losses]
-    same = dict(norm='Linf' if p == inf else 'L2', eps=eps, steps=steps, seed=seed)
+    same = dict(norm='Linf' if p == inf else 'L2', eps=eps, steps=steps, seed=0)
     if method == 'fab': return [lib.FAB(net, n_classes=K, **same)]
     return [lib.CW(net, c=10, steps=steps)] if method == 'cw' else [lib.APGD(net, loss=l, **same) for l in losses]
 
@@ -496,7 +503,6 @@ def library_attack(
     method:str='apgd', # 'apgd' (cross-entropy, then DLR loss), 'fab' or 'cw'
     box=(0, 1),   # (lowest, highest) value of an input, the same for all
     steps:int=100,# iterations
-    seed:int=0,   # of the library's random starts
 )->Tensor:        # candidates, [b, *input_shape], float64; x itself where none: to be checked
     "Stronger gradient attacks from torchattacks (the optional extra `attacks`), in l_1 from adv-lib"
     ball = read_ball(x, eps, p, box, 'library_attack')
@@ -505,12 +511,12 @@ def library_attack(
     f = _copied(model)
     with _evaluating(f) as logits_of, torch.inference_mode(False), torch.enable_grad(), \
          torch.random.fork_rng([x.device] if x.is_cuda else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         K = logits_of(x[:1].to(_dtype(f))).shape[1]
         check_labels(y, x, K, 'library_attack')
         net = _ForLibrary(logits_of, x, (lo, lo + scale), _dtype(f))
         z = ((ball.x - lo)/scale).float().reshape(len(x), 1, 1, -1).clamp(0, 1)
-        for attack in _library_runs(net, method, ball.with_eps(ball.eps/scale), K, steps, seed):
+        for attack in _library_runs(net, method, ball.with_eps(ball.eps/scale), K, steps):
             todo = (margin(net(z), y) > 0).nonzero()[:, 0]
             if len(todo): z[todo] = attack(z[todo], y[todo]).detach().nan_to_num(0)
         return (lo + scale*z.double()).view(x.shape)
@@ -566,6 +572,7 @@ def _agrees(logits_of, w, y):
     clear = margin(logits, y) < -tol_float32*logits.abs().amax(1)
     return clear & logits.isfinite().all(1)
 
+# %% ../nbs/07_attacks.ipynb #008747a2
 def _settle(net, ball, y, start, dtype, logits_of):
     "`settle_witness` from points inside ball and box; `logits_of`: the judge, in its type"
     clear = clear_margin(net, ball.x)
@@ -616,15 +623,17 @@ class Falsified:
 
 # %% ../nbs/07_attacks.ipynb #d61ee44d
 @dataclass(frozen=True)
-class _Effort:
+class AttackEffort:
     "What `falsify` spends"
-    steps:int             # of PGD
-    restarts:int          # of PGD
-    rounds:int            # of the linear-region attack
-    timeout:float         # seconds for that attack, each batch
-    library:str|None
-    generator:torch.Generator
+    steps:int=40          # of PGD
+    restarts:int=1        # of PGD
+    rounds:int=20         # of the linear-region attack; 0: leave it out
+    timeout:float=inf     # seconds for that attack, each batch
+    library:str|None=None # a method of `library_attack` as last stage
+    generator:torch.Generator|None=None # of PGD's starts; None: a fresh one with seed 0
+    batch:int=256         # points at once
 
+# %% ../nbs/07_attacks.ipynb #110a5e34
 def _stages(model, net, fast, ball, y, effort):
     "The attacks in their order: functions from numbers of points to candidates; PGD leaves its ends to the next"
     ends, near = ball.x.clone(), ball.clip(ball.x.to(fast.dtype))
@@ -670,23 +679,18 @@ def falsify(
     eps,            # radius, in units of the input: one number or [b]
     p:float=inf,    # norm of the perturbation: 1, 2 or inf
     box=(0, 1),     # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
-    steps:int=40,   # of PGD
-    restarts:int=1, # of PGD
-    rounds:int=20,  # of the linear-region attack; 0: leave it out
-    timeout:float=inf, # seconds for that attack, each batch
-    library:str|None=None, # a method of `library_attack` as last stage
-    generator:torch.Generator|None=None, # of PGD's starts; None: a fresh one with seed 0
-    batch:int=256,  # points at once
+    **effort,       # fields of `AttackEffort`: steps, restarts, rounds, timeout, library, generator, batch
 )->Falsified:       # (found [b], witness [b, *input_shape] float64), and norm, stage, float32
     "Look for adversarial examples, cheap attacks first, and prove each one by running it again (section 5)"
     ball = read_ball(x, eps, p, box, 'falsify')
-    effort = _Effort(steps, restarts, rounds, timeout, library, _seeded(x) if generator is None else generator)
+    effort = AttackEffort(**effort)
+    if effort.generator is None: effort = replace(effort, generator=_seeded(x))
     with torch.no_grad(), _evaluating(model):
         net = lower_checked(model, x, 'falsify')
         check_labels(y, x, net.n_classes, 'falsify')
         fast, result = _fast(net, x), _nothing(ball)
         judge = fast if model is net else model
         for name, attack in _stages(model, net, fast, ball, y, effort).items():
-            for i in (~result.found).nonzero()[:, 0].split(batch):
+            for i in (~result.found).nonzero()[:, 0].split(effort.batch):
                 _accept(net, judge, ball, y, result, i, attack(i), name)
     return replace(result, norm=torch.where(result.found, ball.norm(result.witness - ball.x), inf))

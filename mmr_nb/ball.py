@@ -122,6 +122,7 @@ def read_box(
     _check_inside(x, lo, hi, who)
     return _around(x, lo, torch.minimum), _around(x, hi, torch.maximum)
 
+# %% ../nbs/40_ball.ipynb #b8a18220
 def _around(x, limit, wider):
     "A limit that leaves x itself inside, also where the type of x rounds an edge outwards"
     wide = wider(limit, x.detach().double())
@@ -138,8 +139,7 @@ def _check_inside(x, lo, hi, who):
     outside = ~((x >= lo.to(x)) & (x <= hi.to(x)))  # an edge as the type of x rounds it
     if not outside.any(): return
     low, high = (f'{t.min().item():g}' if (t == t.min()).all() else 'its limits' for t in (lo, hi))
-    raise ValueError(f'{who}: expected inputs in the box ({low}, {high}), got {int(outside.sum())} '
-                     'values outside, '
+    raise ValueError(f'{who}: expected inputs in the box ({low}, {high}), got {int(outside.sum())} values outside, '
                      f'from {x.min().item()!r} to {x.max().item()!r}; move them there by x.clamp({low}, {high})')
 
 # %% ../nbs/40_ball.ipynb #5939ff9f
@@ -160,6 +160,7 @@ class Ball:
     @property
     def boxed(self): return bool((self.lo > -inf).any() or (self.hi < inf).any())
 
+# %% ../nbs/40_ball.ipynb #d88a4537
 def read_ball(
     x:Tensor,            # inputs, [b, *input_shape]
     eps,                 # radius: one number or [b]

@@ -42,7 +42,7 @@ class RegionCertificate:
 n_near = 8 # nearest hidden units that the search within the box starts with
 
 def _unit_in_box(net, ball, R, units, memory, n):
-    "Distance to the region's boundary within the box, [b]: from the n nearest units; where these leave it open, from more"
+    "Distance to the region's boundary within the box, [b]: from the n nearest units, and from more where that is open"
     f, N = torch.cat(R.zs, 1), units.shape[1]
     d = nearest_in_box(units, -f, R.whole, ball)[0]
     if n is None or n >= N: return d

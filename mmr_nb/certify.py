@@ -77,6 +77,7 @@ class Problem:
     def asked(self): return self.ball.eps, self.ball.p, (self.ball.lo, self.ball.hi) # as other functions take it
     def margins(self, y): return margin(self.net(self.ball.x)[1], y) # of the points themselves, [b]
 
+# %% ../nbs/12_certify.ipynb #c1f8bef7
 def _logit_scale(pb):
     "Largest |logit| that interval arithmetic allows on the ball, [b]"
     ball = pb.ball
@@ -107,6 +108,7 @@ def _clean(pb, y, verdicts):
     small = dict(zip(ks, holds))
     for k in wrong.nonzero().flatten().tolist(): verdicts[k].falsify(x[k], 0., small.get(k, False))
 
+# %% ../nbs/12_certify.ipynb #5fdf0856
 def _falsify_checked(pb, y, v, witness, verdicts):
     "The second gate, for one point of a batch: a witness, moved on where that makes it hold in float32, is checked"
     k = next(k for k, other in enumerate(verdicts) if other is v)
@@ -149,6 +151,7 @@ def _attack(pb, y, verdicts, rounds=0):
     for k in found.nonzero().flatten().tolist():
         _falsify_checked(pb, y, verdicts[k], witness[k:k+1].to(pb.ball.x), verdicts)
 
+# %% ../nbs/12_certify.ipynb #dd58ca51
 def _open_units(net, layers):
     "ReLUs whose sign the bounds leave open, [b]"
     return sum(r.is_unit((l < 0) & (u > 0)).sum(1) for r, (l, u) in zip(net.relus, layers))
@@ -164,6 +167,7 @@ def _bound(pb, y, verdicts):
         v.unstable = n
         if ok: v.certify(max(radius, v.lb))
 
+# %% ../nbs/12_certify.ipynb #71f6ddfe
 _batched = (('clean', _clean), ('region', _region), ('attack', _attack), ('bound', _bound),
             ('attack', partial(_attack, rounds=20)))
 
@@ -195,6 +199,7 @@ def _by_mip(pb, y, seconds):
     layers = intermediate_bounds(pb.net, x, eps, p, box, 'crown')
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
 
+# %% ../nbs/12_certify.ipynb #72aac889
 @exact_arithmetic
 def search_point(
     k:int,         # its number
@@ -246,6 +251,7 @@ def _searches(pb, y, todo, points, verdicts, workers):
         yield from _on_dask(backend.client, jobs, todo, workers, max(left.values(), default=0.))
     else: yield from _by_joblib(jobs, todo, workers, backend.supports_return_generator)
 
+# %% ../nbs/12_certify.ipynb #f6b52288
 def _lost(k, todo, e):
     "The answer for a point whose job never came back"
     why = '' if isinstance(e, BrokenProcessPool) else f': {e}'[:100]
@@ -353,6 +359,7 @@ def _refuted(pb, y, v):
     if w is None or w.shape != x.shape[1:]: return True
     return not check_witness(pb.net, x, y, torch.tensor(w, device=x.device)[None], *pb.asked).item()
 
+# %% ../nbs/12_certify.ipynb #0148f84b
 def _reload(pb, y, names, records, now):
     "Verdicts from disk, fresh ones elsewhere, and the points that are new"
     verdicts, new = [], []
@@ -398,15 +405,14 @@ def certify(
     plan = _plan(timeout, workers, stages, solver)
     pb, y = _problem(model, x, y, eps, p, box, plan)
     identity, names = _identity(pb, y, eps, box)
-    records, asked = Records(out, identity, 'certify'), plan.asked
-    verdicts, new = _reload(pb, y, names, records, asked)
-    reused, settings = len(y) - len(new), dict(identity, **asked, n=len(y))
-    if reused and progress:
+    records, settings = Records(out, identity, 'certify'), dict(identity, **plan.asked, n=len(y))
+    verdicts, new = _reload(pb, y, names, records, plan.asked)
+    if (reused := len(y) - len(new)) and progress:
         tqdm.write(f'certify: {reused} of {len(y)} points re-used from {Path(out).name}, {len(new)} to do')
     frame = lambda: _frame(verdicts, settings, reused=reused, damaged=list(records.damaged))
     with tqdm(total=len(y), initial=reused, disable=not progress, desc='certify', unit='point') as bar:
         try:
-            for k in _decide(pb, y, verdicts, new, plan, bar): records.save(names[k], _body(verdicts[k], asked))
+            for k in _decide(pb, y, verdicts, new, plan, bar): records.save(names[k], _body(verdicts[k], plan.asked))
         except KeyboardInterrupt: raise CertifyInterrupted(frame()) from None
     return frame()
 

@@ -59,7 +59,8 @@ class ImageData:
 
     def __repr__(self):
         size = 'x'.join(map(str, self.input_shape))
-        return f'{self.name}: {len(self.x_train)} training and {len(self.x_test)} test images of {size}, {self.n_classes} classes'
+        images = f'{len(self.x_train)} training and {len(self.x_test)} test images of {size}'
+        return f'{self.name}: {images}, {self.n_classes} classes'
 
 # %% ../nbs/00_data.ipynb #b4b811ea
 def _check_part(where, x, y, n_classes):
@@ -276,7 +277,7 @@ def cifar10(
     root=None,          # folder to look in, see `data_folders`
     download:bool=True, # if it is not there
 )->ImageData:
-    "CIFAR-10: 50,000 + 10,000 colour photographs of 32x32, things and animals; also from a cifar10.npz, which may lack some"
+    "CIFAR-10: 50,000 + 10,000 colour photographs of 32x32, things and animals; also from a cifar10.npz, perhaps a part"
     from torchvision.datasets import CIFAR10
     def read(folder):
         npz = folder/'cifar10.npz'

@@ -103,6 +103,7 @@ def box_distances(
     _check_hyperplanes(v, t, x)
     return _in_box(v, t, x, p, *read_box(box, x, 'box_distances'))
 
+# %% ../nbs/03_distances.ipynb #d33ac8f0
 def _in_box(v, t, x, p, lo, hi):
     "`box_distances` behind its door"
     scale = v.abs().amax(1, keepdim=True)
@@ -130,6 +131,7 @@ def _check_hyperplanes(v, t, x):
 def _rows_of(t, k): # t [b, d], expanded from one number: that number stays one
     return t[:1, :1] if t.stride() == (0, 0) else t[k]
 
+# %% ../nbs/03_distances.ipynb #489e8800
 def nearest_in_box(
     plain:Tensor,     # distances without the box, [b, N]; inf: never reached
     t:Tensor,         # offsets of the hyperplanes <v, delta> = t, [b, N]
@@ -149,8 +151,7 @@ def nearest_in_box(
         j = order[alive, start:start + step]
         i = alive[:, None].expand_as(j)
         k = i.flatten()
-        d, step_to = _in_box(rows(k, j.flatten()), t[i, j].flatten(), x[k],
-                             ball.p, _rows_of(lo, k), _rows_of(hi, k))
+        d, step_to = _in_box(rows(k, j.flatten()), t[i, j].flatten(), x[k], ball.p, _rows_of(lo, k), _rows_of(hi, k))
         d, at = d.view_as(j).where(plain[i, j] < inf, inf).min(1)
         better = ~(d >= best[alive])  # NaN too: it stays, and nothing is proved
         won, at = alive[better], at[better]

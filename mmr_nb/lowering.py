@@ -63,17 +63,7 @@ class Conv(Linear_):
     def transpose(self, h):
         h = self.take(h)
         if self.groups == 1 and self.dilation == (1, 1): return _subpixel_transpose(self, h)
-        extra = [n - ((o-1)*s - 2*p + d*(k-1) + 1) for n, o, s, p, d, k in zip(self.in_shape[1:],
-                 self.out_shape[1:], self.stride, self.padding, self.dilation, self.W.shape[2:])]
-        # rows of the input that no window reaches
-        big = max(0, *(e - s + 1 for e, s in zip(extra, self.stride)))
-        if big:
-            return F.pad(self._reached(h),
-                         (0, max(0, extra[1]), 0, max(0, extra[0])))[..., :self.in_shape[1], :self.in_shape[2]]
-        return F.conv_transpose2d(h, self.W, None, self.stride, self.padding,
-                                  extra, self.groups, self.dilation)
-    def _reached(self, h):
-        return F.conv_transpose2d(h, self.W, None, self.stride, self.padding, 0, self.groups, self.dilation)
+        return _pytorch_transpose(self, h)
     def fan(self, back=False):
         if not back: return self.W[0].numel()
         # taps that meet
@@ -95,6 +85,17 @@ def _subpixel_transpose(c, h):
     y = y.reshape(n, t, u, sy, sx, ci).permute(0, 1, 3, 2, 4, 5).reshape(n, t*sy, u*sx, ci)
     y = y[:, py:py+H, px:px+W].permute(0, 3, 1, 2)
     return y if y.shape[2:] == (H, W) else F.pad(y, (0, W - y.shape[3], 0, H - y.shape[2]))
+
+# %% ../nbs/41_lowering.ipynb #a3affd3f
+def _pytorch_transpose(c, h):
+    "Transposed convolution with groups or dilation; entries of the input that no window reaches get zeros"
+    sides = zip(c.in_shape[1:], c.out_shape[1:], c.stride, c.padding, c.dilation, c.W.shape[2:])
+    extra = [n - ((o-1)*s - 2*p + d*(k-1) + 1) for n, o, s, p, d, k in sides]
+    fits = all(e < s for e, s in zip(extra, c.stride))
+    y = F.conv_transpose2d(h, c.W, None, c.stride, c.padding, extra if fits else 0, c.groups, c.dilation)
+    if fits: return y
+    H, W = c.in_shape[1:]
+    return F.pad(y, (0, max(0, extra[1]), 0, max(0, extra[0])))[..., :H, :W]
 
 # %% ../nbs/41_lowering.ipynb #45bf6808
 @dataclass(frozen=True)
@@ -174,11 +175,10 @@ class Blocks(Linear_):
     @property
     def work(self): return sum(o.work for _, ops, _ in self.parts for o in ops)
 
+# %% ../nbs/41_lowering.ipynb #9b2c5ffa
 def _add(out, i, j, part):
-    "out with a part added to columns i to j, differentiably"
-    return out + F.pad(part.flatten(1), (i, out.shape[1] - j)) if torch.is_grad_enabled() else _add_in_place(out, i, j, part)
-
-def _add_in_place(out, i, j, part):
+    "out with a part added to columns i to j; in place where no gradients are kept"
+    if torch.is_grad_enabled(): return out + F.pad(part.flatten(1), (i, out.shape[1] - j))
     out[:, i:j] += part.flatten(1)
     return out
 
@@ -231,8 +231,8 @@ class Relu:
     def n_units(self):
         return math.prod(self.out_shape) - (0 if self.carried is None else int(self.carried.sum()))
     def leak(self, like): # slopes below zero, [n] or a number without dimensions, in the type of a tensor
-        return self.slope.flatten().to(like) if isinstance(self.slope, Tensor) else torch.tensor(self.slope,
-            dtype=like.dtype, device=like.device)
+        if isinstance(self.slope, Tensor): return self.slope.flatten().to(like)
+        return torch.tensor(self.slope, dtype=like.dtype, device=like.device)
     def slopes(self, z): # slope of each coordinate at pre-activations z, [b, n]
         return torch.where(z > 0, z.new_ones(()), self.leak(z))
     def is_unit(self, t): # a bool tensor [..., n] without the coordinates that are carried
@@ -250,20 +250,15 @@ class Lowered:
     @property
     def affines(self): return [s for s in self.steps if isinstance(s, Affine)]
     @property
-    def widths(self):
-        return [math.prod(s.out_shape) for s in self.relus]  # of the hidden layers, what is carried included
+    def widths(self): return [math.prod(s.out_shape) for s in self.relus]  # what is carried included
     @property
     def n_hidden(self): return [s.n_units for s in self.relus]             # hidden units of each layer
-    @property
-    def n_classes(self): return self.steps[-1].out_shape[0]
-    @property
-    def dtype(self): return self.steps[-1].bias.dtype
-    @property
-    def device(self): return self.steps[-1].bias.device
+    n_classes = property(lambda self: self.steps[-1].out_shape[0])
+    dtype = property(lambda self: self.steps[-1].bias.dtype)
+    device = property(lambda self: self.steps[-1].bias.device)
     def map(self, f): # the same network with f applied to every tensor of its steps
         return replace(self, steps=tuple(s.map(f) for s in self.steps))
     def to(self, dtype): return self.map(lambda t: t.to(dtype))
-
     def __call__(self,
         x:Tensor,  # inputs, [b, *input_shape]
     )->tuple:      # (zs: pre-activation of each hidden layer, [b, width] each; logits [b, K])
@@ -312,16 +307,19 @@ class _Recording:
     storage:dict    # {node: what its tensor is stored in}, to see through operations that work in place
     memory:dict = field(default_factory=dict)  # what depends on shapes alone, kept between calls
 
-_batch = 2  # inputs in the recording
+# %% ../nbs/41_lowering.ipynb #b7ef1ca5
 _simple = (int, float, str, bool, type(None), torch.dtype)
+
+def _seen(v):
+    "What tells whether an attribute has changed: its value if it is simple, else which object it is"
+    if isinstance(v, _simple): return v
+    short = isinstance(v, (tuple, list)) and len(v) < 20 and all(isinstance(i, _simple) for i in v)
+    return repr(v) if short else id(v)
 
 def _state(m):
     "What the forward pass of one module may depend on, values of tensors left out"
     d = m.__dict__
-    plain = tuple((k, v if isinstance(v, _simple) else repr(v)
-                   if isinstance(v, (tuple, list)) and len(v) < 20 and
-                   all(isinstance(i, _simple) for i in v) else id(v)) for k, v in d.items()
-                   if k[:1] != '_' and k != 'card')
+    plain = tuple((k, _seen(v)) for k, v in d.items() if k[:1] != '_' and k != 'card')
     tensors = tuple((k, None if t is None else (t.shape, t.dtype, t.device))
                     for n in ('_parameters', '_buffers') for k, t in d[n].items())
     return type(m), id(m), plain, tensors, tuple(d['_modules'])
@@ -331,23 +329,26 @@ def _named_tensors(module):
     return {**dict(module.named_parameters(remove_duplicate=False)),
             **dict(module.named_buffers(remove_duplicate=False))}
 
-_hook_lists = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
-
 # %% ../nbs/41_lowering.ipynb #81587450
-def _refuse_hooks(module):
-    "A hook may change what a module computes without a trace"
-    for name, m in module.named_modules():
-        if kind := next((k for k in _hook_lists if getattr(m, k, None)), None):
-            raise LoweringError(f'lower: {name or "the network"} ({type(m).__name__}) has '
-                                f'{kind[1:].replace("_", " ")}, expected none: '
-                                'remove them, or write what they do into the forward pass (weight_norm and spectral_norm: those of torch.nn.utils.parametrizations)')
-    if kind := next((k for k in _hook_lists if getattr(torch.nn.modules.module, f'_global{k}', None)), None):
-        raise LoweringError(f'lower: PyTorch has global {kind[1:].replace("_", " ")}, expected none')
+_hook_lists = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 
 class LoweringError(ValueError):
     "A network that cannot be rewritten into affine maps and ReLUs"
 
+def _refuse_hooks(module):
+    "A hook may change what a module computes without a trace"
+    for name, m in module.named_modules():
+        if kind := next((k for k in _hook_lists if getattr(m, k, None)), None):
+            raise LoweringError(
+                f'lower: {name or "the network"} ({type(m).__name__}) has {kind[1:].replace("_", " ")}, expected none: '
+                'remove them, or write what they do into the forward pass '
+                '(weight_norm and spectral_norm: those of torch.nn.utils.parametrizations)')
+    if kind := next((k for k in _hook_lists if getattr(torch.nn.modules.module, f'_global{k}', None)), None):
+        raise LoweringError(f'lower: PyTorch has global {kind[1:].replace("_", " ")}, expected none')
+
 # %% ../nbs/41_lowering.ipynb #7ffd1189
+_batch = 2  # inputs in the recording
+
 def _like(module, shape):
     "A batch of zeros as the module takes them"
     first = next((t for t in _named_tensors(module).values() if t.is_floating_point()), torch.empty(0))
@@ -412,7 +413,8 @@ def _why(module, shape, e):
     "In words why a forward pass could not be recorded"
     text = f'{type(e).__name__}: {e}'.split('\n')[0][:300]
     if 'DataDependent' in type(e).__name__ or 'data-dependent' in text.lower():
-        return f'lower: expected a forward pass without control flow that depends on data, got one that needs values ({text})'
+        return ('lower: expected a forward pass without control flow that depends on data, '
+                f'got one that needs values ({text})')
     return f'lower: the network does not run on inputs {[_batch, *shape]}: {text}'
 
 # %% ../nbs/41_lowering.ipynb #38bfe36e
@@ -436,7 +438,7 @@ def record(
 
 # %% ../nbs/41_lowering.ipynb #ef7cdc2c
 class _Source:
-    "Something that expressions are made of: the input (expr None), ReLUs of an expression, or the expression itself (slope 1)"
+    "What expressions are made of: the input (expr None), ReLUs of an expression, or that itself (slope 1)"
     def __init__(self, shape, expr=None, slope=1., name=''):
         self.shape, self.expr, self.slope, self.name = tuple(shape), expr, slope, name
     @property
@@ -490,10 +492,11 @@ def _times(e, number, name=''): return _then(e, Scale(number, e.shape, e.shape),
 def _relu(e, slope=0., name='relu'): return _whole(_Source(e.shape, e, slope, name))
 
 # %% ../nbs/41_lowering.ipynb #4be4b46a
+def _in_order(index, n): return len(index) == n and bool((index == torch.arange(n)).all())
+
 def _fold(ops, op):
     "Append a linear operation; a scale disappears into a neighbouring convolution or matrix where it can"
-    if isinstance(op, Select) and len(op.index) == math.prod(op.in_shape) and (op.index == torch.arange(len(op.index))).all():
-        return ops
+    if isinstance(op, Select) and _in_order(op.index, math.prod(op.in_shape)): return ops
     if not ops: return (op,)
     *head, a = ops
     flat = lambda s: s.s.broadcast_to(s.in_shape).flatten()
@@ -501,11 +504,10 @@ def _fold(ops, op):
         return (*head, Dense(flat(op)[:, None] * a.W, a.in_shape, op.out_shape))
     if isinstance(op, Dense) and isinstance(a, Scale):
         return (*head, Dense(op.W * flat(a), a.in_shape, op.out_shape))
-    if isinstance(op, Scale) and isinstance(a, Conv) and (op.per_channel
-                                                          and op.in_shape == a.out_shape or op.s.dim() == 0):
+    fits = op.in_shape == a.out_shape
+    if isinstance(op, Scale) and isinstance(a, Conv) and (op.per_channel and fits or op.s.dim() == 0):
         return (*head, replace(a, W=op.s.broadcast_to(a.out_shape[0], 1, 1)[..., None] * a.W))
-    if isinstance(op, Conv) and isinstance(a, Scale) and (a.per_channel and op.in_shape == a.out_shape
-                                                          or a.s.dim() == 0) and op.groups == 1:
+    if isinstance(op, Conv) and isinstance(a, Scale) and op.groups == 1 and (a.per_channel and fits or a.s.dim() == 0):
         return (*head, replace(op, W=op.W * a.s.broadcast_to(op.in_shape[0], 1, 1)))
     if isinstance(op, Scale) and isinstance(a, Scale):
         return (*head, Scale(a.s.broadcast_to(a.in_shape).reshape(op.in_shape) * op.s,
@@ -516,14 +518,19 @@ def _fold(ops, op):
     return (*ops, op)
 
 # %% ../nbs/41_lowering.ipynb #5dfff92f
-_moves = set('''view reshape _unsafe_view flatten unflatten permute transpose t numpy_T movedim moveaxis swapaxes squeeze unsqueeze
-    slice select narrow split split_with_sizes chunk unbind expand expand_as repeat tile repeat_interleave flip roll rot90 index_select
-    index gather take_along_dim pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d reflection_pad2d
-    replication_pad1d replication_pad2d upsample_nearest1d upsample_nearest2d view_as reshape_as ravel broadcast_to unfold im2col
-    diagonal'''.split())
+_moves = set('''
+    view view_as _unsafe_view reshape reshape_as ravel flatten unflatten squeeze unsqueeze
+    permute transpose t numpy_T movedim moveaxis swapaxes flip roll rot90
+    slice select narrow split split_with_sizes chunk unbind index index_select gather take_along_dim diagonal
+    expand expand_as broadcast_to repeat tile repeat_interleave unfold im2col
+    pixel_shuffle pixel_unshuffle channel_shuffle upsample_nearest1d upsample_nearest2d
+    pad constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d'''.split())
 _unchanged = {'clone', 'contiguous', 'alias', 'dropout', 'feature_dropout',
               'alpha_dropout', 'detach', 'lift_fresh_copy',
               'positive', '_to_copy', 'to', 'type_as', 'float', 'double'}
+
+# %% ../nbs/41_lowering.ipynb #442980c7
+class _Unsupported(Exception): pass
 
 class _Reader:
     "Values of a recording's nodes, by name of operation"
@@ -553,8 +560,6 @@ class _Reader:
         return t
     def refuse(self, what): raise _Unsupported(what)
 
-class _Unsupported(Exception): pass
-
 # %% ../nbs/41_lowering.ipynb #4b496521
 def _moved(L, e, f, steady):
     "An operation that moves entries: `f` is run on numbered entries of two inputs, and must keep them apart"
@@ -572,7 +577,7 @@ def _moved(L, e, f, steady):
     return out
 
 def _places(L, one, zero, n):
-    "(index of each entry, what is put where nothing comes from, shape) of one output; index None: all entries stay in order"
+    "(index of each entry, what is put where nothing comes from, shape) of one output; index None: all in order"
     if one.dim() == 0 or one.shape[0] != 2: L.refuse('something that mixes the inputs of a batch')
     made = one == zero
     index = torch.where(made, 0, one).long() - 1
@@ -580,7 +585,7 @@ def _places(L, one, zero, n):
     ours = (made[0] == made[1]).all() and (index[1] == shifted).all() and (index[0] < n).all()
     if not ours: L.refuse('something that mixes the inputs of a batch')
     index, fill = index[0].flatten(), zero[0] if made.any() and (zero[0] != 0).any() else None
-    return None if len(index) == n and (index == torch.arange(n)).all() else index, fill, tuple(one.shape[1:])
+    return None if _in_order(index, n) else index, fill, tuple(one.shape[1:])
 
 # %% ../nbs/41_lowering.ipynb #3bca1b15
 def _concatenated(L, a):
@@ -592,7 +597,8 @@ def _concatenated(L, a):
         sizes = [math.prod(p.shape) if isinstance(p, _Expr) else 0 for p in parts]
         starts = [sum(sizes[:k]) for k in range(len(sizes))]
         def numbers(p, n, s):
-            return (torch.arange(n) + s).view(1, *p.shape) if isinstance(p, _Expr) else p.new_full(p.shape, -1).long()[:1]
+            if not isinstance(p, _Expr): return p.new_full(p.shape, -1).long()[:1]
+            return (torch.arange(n) + s).view(1, *p.shape)
         whole = torch.cat(list(map(numbers, parts, sizes, starts)), a.dim)
         def own(n, s): return torch.where((whole >= s) & (whole < s + n), whole - s, -1).flatten(), n
         return list(map(own, sizes, starts)), tuple(whole.shape[1:])
@@ -606,7 +612,8 @@ def _concatenated(L, a):
         out = piece if out is None else _plus(out, piece)
     if any(not isinstance(p, _Expr) for p in parts):
         def number(p):
-            return torch.zeros(1, *p.shape, dtype=L.dtype, device=L.device) if isinstance(p, _Expr) else L.number(p)[:1]
+            if not isinstance(p, _Expr): return L.number(p)[:1]
+            return torch.zeros(1, *p.shape, dtype=L.dtype, device=L.device)
         out = _plus(out, _Expr((), torch.cat(list(map(number, parts)), a.dim)[0], shape))
     return out
 
@@ -631,6 +638,7 @@ def _linear_rows(L, e, W, bias):
     out = _then(_then(_then(e, there), one, 'linear'), back)
     return out if bias is None else _shift(out, L.number(bias))
 
+# %% ../nbs/41_lowering.ipynb #1b27323f
 def _matmul(L, a):
     x, W = (a.self, a.mat2) if hasattr(a, 'mat2') else (a.self, a.other)
     if not isinstance(x, _Expr) or isinstance(W, _Expr) or W.dim() != 2:
@@ -651,8 +659,8 @@ def _conv_shape(shape, c_out, k, s, p, d):
 def _lifted(e, W, *settings):
     "A convolution along a line as one over an image of one row: (expression, weights, settings with a vertical entry)"
     if W.dim() == 4: return e, W, [_two(s) for s in settings]
-    return _shaped(e, (e.shape[0], 1, e.shape[1])), W[:, :, None], [(fill, *s)
-        for fill, s in zip((1, 0, 1), settings)]
+    settings = [(fill, *s) for fill, s in zip((1, 0, 1), settings)]
+    return _shaped(e, (e.shape[0], 1, e.shape[1])), W[:, :, None], settings
 
 # %% ../nbs/41_lowering.ipynb #21f9b514
 def _conv(L, a):
@@ -669,6 +677,7 @@ def _conv(L, a):
     if a.bias is not None: e = _shift(e, L.number(a.bias)[:, None, None])
     return _shaped(e, (out[0], out[2])) if flat else e
 
+# %% ../nbs/41_lowering.ipynb #4c24805f
 def _conv_back(L, a):
     flat = a.weight.dim() == 3
     e, W, (s, p, d) = _lifted(a.input, L.number(a.weight), a.stride, a.padding, a.dilation)
@@ -722,6 +731,7 @@ def _common(L, *values):
         L.refuse('a broadcast that adds dimensions before the batch')
     return tuple(torch.broadcast_shapes(*(s[1:] if len(s) > n else s for s in shapes)))
 
+# %% ../nbs/41_lowering.ipynb #6f011656
 def _mul(L, a):
     x, y = a.self, a.other
     if isinstance(x, _Expr) and isinstance(y, _Expr):
@@ -746,8 +756,7 @@ def _reduce(L, a, mean):
     count = math.prod(e.shape[d - 1] for d in dims)
     one = torch.ones((), dtype=L.dtype, device=L.device)/(count if mean else 1)
     if n == 4 and dims == [2, 3]:
-        op = Conv(one.broadcast_to(e.shape[0], 1, *e.shape[1:]), (1, 1),
-                  (0, 0), (1, 1), e.shape[0], e.shape, out)
+        op = Conv(one.broadcast_to(e.shape[0], 1, *e.shape[1:]), (1, 1), (0, 0), (1, 1), e.shape[0], e.shape, out)
     else:
         size = math.prod(e.shape)
         if size*math.prod(out) > 2**24:
@@ -755,8 +764,8 @@ def _reduce(L, a, mean):
         W = torch.eye(size, dtype=L.dtype, device=L.device).view(size, *e.shape).sum(dims, keepdim=True).flatten(1).T
         op = Dense(W*one, e.shape, out)
     e = _then(e, op, 'mean' if mean else 'sum')
-    return e if getattr(a, 'keepdim', False) else _shaped(e,
-                                                          [s for d, s in enumerate(out, 1) if d not in dims])
+    if getattr(a, 'keepdim', False): return e
+    return _shaped(e, [s for d, s in enumerate(out, 1) if d not in dims])
 
 # %% ../nbs/41_lowering.ipynb #147a0248
 def _avg_pool(L, a):
@@ -841,7 +850,7 @@ def _inside(n, m, tap, stride, pad, dilation):
     return at - ((at - n + dilation).clamp(min=0)//dilation)*dilation
 
 def _taps(L, e, k, s, p, d, out):
-    "The entries of a window, one expression each: convolutions that pick one entry, or copies where windows hang over the edge"
+    "A window's entries, one expression each: convolutions that pick one, or copies where windows hang over the edge"
     C, H, W = e.shape
     simple = p == (0, 0) and d == (1, 1) and out[1:] == _conv_shape(e.shape, C, k, s, p, d)[1:]
     for i in range(k[0]):
@@ -871,10 +880,11 @@ def _max_pool(L, a):
         round_ = pairs + round_[2*len(pairs):]
     return _shaped(round_[0], (out[0], out[2])) if flat else round_[0]
 
+# %% ../nbs/41_lowering.ipynb #c41ecdd2
 _readers = dict(
-    linear=_linear, matmul=_matmul, mm=_matmul, addmm=_addmm, conv1d=_conv,
-    conv2d=_conv, convolution=_convolution,
-    conv_transpose1d=_conv_back, conv_transpose2d=_conv_back, batch_norm=_batch_norm,
+    linear=_linear, matmul=_matmul, mm=_matmul, addmm=_addmm,
+    conv1d=_conv, conv2d=_conv, convolution=_convolution, conv_transpose1d=_conv_back, conv_transpose2d=_conv_back,
+    batch_norm=_batch_norm,
     _native_batch_norm_legit_no_training=lambda L, a: [_batch_norm(L, a)],
     add=_add_, sub=lambda L, a: _add_(L, a, -1),
     rsub=lambda L, a: _add_(L, SimpleNamespace(self=a.other, other=a.self, alpha=a.alpha), -1),
@@ -887,15 +897,15 @@ _readers = dict(
     hardtanh=lambda L, a: _clamp(L, a, a.min_val, a.max_val), relu6=lambda L, a: _clamp(L, a, 0., 6.),
     clamp=_clamp, clip=_clamp, clamp_min=_clamp, clamp_max=_clamp)
 
-supported_operations = ('Linear, Conv1d and 2d, ConvTranspose1d and 2d (any zero padding), average, '
-                        'adaptive average, max-pooling, BatchNorm in eval mode, '
-    'multiplication, division and addition with constants, sums and differences of branches, cat, mean '
-    'and sum, flatten, reshape, permute, slices, pad and '
-    'other copies of entries, ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamp, abs, maximum, minimum, Dropout (off)')
+supported_operations = (
+    'Linear, Conv1d and 2d, ConvTranspose1d and 2d (any zero padding), average, adaptive average, max-pooling, '
+    'BatchNorm in eval mode, multiplication, division and addition with constants, sums and differences of branches, '
+    'cat, mean and sum, flatten, reshape, permute, slices, pad and other copies of entries, '
+    'ReLU, LeakyReLU, PReLU, ReLU6, Hardtanh, clamp, abs, maximum, minimum, Dropout (off)')
 
 # %% ../nbs/41_lowering.ipynb #8b34e091
 def _inlined(e):
-    "An expression with kept sums replaced by what they are, where only light operations follow: their reader needs no layer in between"
+    "An expression with kept sums replaced by what they are, where only light operations follow"
     while any(s.expr is not None and isinstance(s.slope, float) and s.slope == 1
               and _is_light(ops) for s, ops in e.terms):
         terms, bias = [], e.bias
@@ -931,7 +941,7 @@ def _levels(out):
 # %% ../nbs/41_lowering.ipynb #9d8bed67
 @dataclass(frozen=True)
 class _Item:
-    "A part of a layer's coordinates: a source of this level, or an earlier one carried along with operations applied already"
+    "A part of a layer's coordinates: a source of this level, or an earlier one carried, operations applied already"
     source:_Source
     ops:tuple
     shape:tuple
@@ -985,38 +995,39 @@ def _as_conv(ops, shape):
     return W, op.stride, op.padding
 
 # %% ../nbs/41_lowering.ipynb #a9c49a80
-def _one_conv(blocks, ins, outs):
-    "All blocks as one convolution over channels side by side, or None"
-    if any(len(i.shape) != 3 or i.shape[1:] != ins[0].shape[1:] for i in ins) or any(len(o) != 3
-        or o[1:] != outs[0][1:] for o in outs):
-        return None
-    found = [(k, j, ops, _as_conv(ops, ins[k].shape)) for k, j, ops in blocks]
-    if any(w is None or ins[k].shape != (ops[0].in_shape if ops else outs[j]) for k, j, ops, w in found):
-        return None
-    wins = [w for *_, w in found if w != 'same']
+def _common_window(blocks, ins, outs, windows):
+    "(size, stride, padding) of one window that holds all blocks', or None where there is none"
+    image, result = ins[0].shape[1:], outs[0][1:]
+    if any(len(i.shape) != 3 or i.shape[1:] != image for i in ins): return None
+    if any(len(o) != 3 or o[1:] != result for o in outs) or None in windows: return None
+    if any(ins[k].shape != (ops[0].in_shape if ops else outs[j]) for k, j, ops in blocks): return None
+    wins = [w for w in windows if w != 'same']
     stride = wins[0][1] if wins else (1, 1)
-    if any(w == 'same' for *_, w in found) and stride != (1, 1) or any(w[1] != stride for w in wins):
-        return None
+    if 'same' in windows and stride != (1, 1) or any(w[1] != stride for w in wins): return None
     pad = tuple(max([0, *(w[2][a] for w in wins)]) for a in (0, 1))
     size = tuple(pad[a] + max([1, *(w[0].shape[2 + a] - w[2][a] for w in wins)]) for a in (0, 1))
-    if _conv_shape(ins[0].shape, 1, size, stride, pad, (1, 1))[1:] != tuple(outs[0][1:]): return None
+    fits = _conv_shape(ins[0].shape, 1, size, stride, pad, (1, 1))[1:] == tuple(result)
+    return (size, stride, pad) if fits else None
+
+# %% ../nbs/41_lowering.ipynb #4354b493
+def _one_conv(blocks, ins, outs):
+    "All blocks as one convolution over channels side by side, or None"
+    windows = [_as_conv(ops, ins[k].shape) for k, j, ops in blocks]
+    like = next((t for _, _, ops in blocks for o in ops for t in o.tensors), None)
+    if like is None or (common := _common_window(blocks, ins, outs, windows)) is None: return None
+    size, stride, pad = common
     def spread(W, p): # a window within the common one
         t, l = (pad[a] - p[a] for a in (0, 1))
         return F.pad(W, (l, size[1] - l - W.shape[3], t, size[0] - t - W.shape[2]))
-    def window(k, j, ops, w, like):
-        if w != 'same': return spread(w[0], w[1 + 1])
+    def weights(j, ops, w):
+        if w != 'same': return spread(w[0], w[2])
         eye = torch.eye(outs[j][0], dtype=like.dtype, device=like.device)[..., None, None]
         return spread(eye*ops[0].s if ops else eye, (0, 0))
-    like = next((t for _, _, ops in blocks for o in ops for t in o.tensors), None)
-    if like is None: return None
-    rows = []
-    for j, o in enumerate(outs):
-        row = [like.new_zeros(o[0], i.shape[0], *size) for i in ins]
-        for k, jj, ops, w in found:
-            if jj == j: row[k] = row[k] + window(k, j, ops, w, like)
-        rows.append(torch.cat(row, 1))
-    (H, W), n_in, n_out = ins[0].shape[1:], sum(i.shape[0] for i in ins), sum(o[0] for o in outs)
-    return Conv(torch.cat(rows), stride, pad, (1, 1), 1, (n_in, H, W), (n_out, *outs[0][1:]))
+    rows = [[like.new_zeros(o[0], i.shape[0], *size) for i in ins] for o in outs]
+    for (k, j, ops), w in zip(blocks, windows): rows[j][k] = rows[j][k] + weights(j, ops, w)
+    n_in, n_out = sum(i.shape[0] for i in ins), sum(o[0] for o in outs)
+    W = torch.cat([torch.cat(row, 1) for row in rows])
+    return Conv(W, stride, pad, (1, 1), 1, (n_in, *ins[0].shape[1:]), (n_out, *outs[0][1:]))
 
 # %% ../nbs/41_lowering.ipynb #339544d4
 def _one_matrix(blocks, ins, outs):
@@ -1024,21 +1035,15 @@ def _one_matrix(blocks, ins, outs):
     if not any(isinstance(o, Dense) for _, _, ops in blocks for o in ops): return None
     if any(len(ops) > 1 or ops and not isinstance(ops[0], (Dense, Scale)) for _, _, ops in blocks):
         return None
-    like, sizes = next(o.W for _, _, ops in blocks for o in ops
-                       if isinstance(o, Dense)), [i.size for i in ins]
-    rows = []
-    for j, o in enumerate(outs):
-        row = [like.new_zeros(math.prod(o), n) for n in sizes]
-        for k, jj, ops in blocks:
-            if jj != j: continue
-            if ops and isinstance(ops[0], Dense): W = ops[0].W
-            else:
-                W = torch.eye(sizes[k], dtype=like.dtype,
-                              device=like.device)*(ops[0].s.broadcast_to(ops[0].in_shape).flatten()
-                                                   if ops else 1)
-            row[k] = row[k] + W
-        rows.append(torch.cat(row, 1))
-    return Dense(torch.cat(rows), (sum(sizes),), (sum(map(math.prod, outs)),))
+    like, sizes = next(o.W for _, _, ops in blocks for o in ops if isinstance(o, Dense)), [i.size for i in ins]
+    def matrix(k, ops):
+        if ops and isinstance(ops[0], Dense): return ops[0].W
+        scale = ops[0].s.broadcast_to(ops[0].in_shape).flatten() if ops else 1
+        return torch.eye(sizes[k], dtype=like.dtype, device=like.device)*scale
+    rows = [[like.new_zeros(math.prod(o), n) for n in sizes] for o in outs]
+    for k, j, ops in blocks: rows[j][k] = rows[j][k] + matrix(k, ops)
+    W = torch.cat([torch.cat(row, 1) for row in rows])
+    return Dense(W, (sum(sizes),), (sum(map(math.prod, outs)),))
 
 def _as_blocks(blocks, ins, outs):
     starts = lambda sizes: [sum(sizes[:k]) for k in range(len(sizes))]
@@ -1108,7 +1113,8 @@ def _contains_tensor(v):
     return isinstance(v, Tensor) or isinstance(v, (tuple, list)) and any(map(_contains_tensor, v))
 
 def _name_of(target):
-    return target._overloadpacket.__name__ if hasattr(target, '_overloadpacket') else getattr(target, '__name__', str(target))
+    packet = getattr(target, '_overloadpacket', target)
+    return getattr(packet, '__name__', str(target))
 
 def _bound(target, args, kwargs):
     "Arguments by name, defaults filled in"
@@ -1168,8 +1174,8 @@ def _passed(L, a, e, name):
 def _place(module, shape, name):
     "Where in the user's source an operation stands, as far as PyTorch's exporter can tell"
     try:
-        with _Swapped(module, {id(t): t
-                               for t in _named_tensors(module).values()}), _EvalMode(module), torch.inference_mode(False):
+        own = {id(t): t for t in _named_tensors(module).values()}
+        with _Swapped(module, own), _EvalMode(module), torch.inference_mode(False):
             graph = torch.export.export(module, (_like(module, shape),), strict=False).graph
     except Exception: return ''
     node = next((n for n in graph.nodes if n.op == 'call_function' and _name_of(n.target) == name), None)
@@ -1193,12 +1199,12 @@ def _read(module, recording, shape, tensors, dtype, training):
         else:
             try: value = _call(L, n, env)
             except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as e:
-                raise LoweringError(f'lower: the operation {_name_of(n.target)} could not be '
-                                    f'read{_place(module, shape, _name_of(n.target))}: '
+                name = _name_of(n.target)
+                raise LoweringError(f'lower: the operation {name} could not be read{_place(module, shape, name)}: '
                                     f'{type(e).__name__}: {e}') from e
             except _Unsupported as e:
-                raise LoweringError(f'lower: {e} is not '
-                                    f'supported{_place(module, shape, _name_of(n.target))}. Supported: {supported_operations}') from None
+                place = _place(module, shape, _name_of(n.target))
+                raise LoweringError(f'lower: {e} is not supported{place}. Supported: {supported_operations}') from None
             if isinstance(value, _Expr) and len(n.users) > 1: value = _kept(value)
             env[n] = value
 
@@ -1224,17 +1230,7 @@ def lower(
     own = _check_tensors(tensors, check)
     dtype = dtype or own
     recording = record(model, shape, anew)
-    env, out = _read(model, recording, shape, tensors, dtype, training)
-    out = out[0] if isinstance(out, (list, tuple)) and len(out) == 1 else out
-    out = env[out] if isinstance(out, torch.fx.Node) else out
-    if not isinstance(out, _Expr) or len(out.shape) != 1:
-        got = f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else 'one that does not depend on the input'
-        raise LoweringError('lower: expected a network whose output is one tensor of logits, [b, K], '
-                            f'got {got}')
-    if out.shape[0] < 2:
-        raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A '
-                            'network with one output f decides by its '
-                            'sign: append nn.Linear(1, 2, bias=False) with the weights [[0.], [1.]], which makes the logits (0, f)')
+    out = _checked_logits(*_read(model, recording, shape, tensors, dtype, training))
     return _assemble(out, shape, dtype, next((t.device for t in tensors.values()), torch.device('cpu')))
 
 # %% ../nbs/41_lowering.ipynb #306fcc07
@@ -1253,6 +1249,7 @@ def _refuse_training(model):
             raise LoweringError(f'lower: {name} ({type(m).__name__}): expected eval mode, got training '
                                 'mode; call model.eval()')
 
+# %% ../nbs/41_lowering.ipynb #7811148f
 def _check_tensors(tensors, finite):
     "Weights of one type, float32 or float64, and finite; gives the type"
     own = next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.get_default_dtype())
@@ -1266,6 +1263,18 @@ def _check_tensors(tensors, finite):
         if finite and name.endswith('running_var') and not (t >= 0).all():
             raise LoweringError(f'lower: expected {name} >= 0, got {t.min().item():g}')
     return own
+
+def _checked_logits(env, out):
+    "The expression that the forward pass gives, if it is one tensor of logits"
+    out = out[0] if isinstance(out, (list, tuple)) and len(out) == 1 else out
+    out = env[out] if isinstance(out, torch.fx.Node) else out
+    if not isinstance(out, _Expr) or len(out.shape) != 1:
+        got = f'shape {list(out.shape)} an input' if isinstance(out, _Expr) else 'one that does not depend on the input'
+        raise LoweringError(f'lower: expected a network whose output is one tensor of logits, [b, K], got {got}')
+    if out.shape[0] >= 2: return out
+    raise LoweringError(f'lower: expected at least two outputs, one a class, got {out.shape[0]}. A network with one '
+                        'output f decides by its sign: append nn.Linear(1, 2, bias=False) with the weights '
+                        '[[0.], [1.]], which makes the logits (0, f)')
 
 # %% ../nbs/41_lowering.ipynb #4c996d4f
 tol_same = 1e-9 # difference between a network and its lowering, relative to the largest logit
@@ -1304,7 +1313,7 @@ def check_outputs(
     model,                    # nn.Module
     x:Tensor,                 # inputs that are asked about, [b, *input_shape]; may be none
     who:str='check_outputs',  # function that was called, for the message
-    listed=None,              # another module that should compute the same, such as what a file will hold; None: the module itself
+    listed=None,              # another module that should compute the same, as what a file will hold; None: itself
 )->None:
     "Refuse a network whose outputs, at some of these and at random inputs, aren't those of its lowered form"
     x = _some_points(x, lower(model if listed is None else listed, x.shape[1:]))
@@ -1313,13 +1322,11 @@ def check_outputs(
         return net(x.to(net.device, dtype))[1].to(x.device, torch.float64)
     itself = _doubled(model, x, who, listed is not None)
     own, ours = itself(x), run(torch.float64)
-    # some inputs alone: a batch may be treated otherwise
-    if isinstance(own, Tensor) and own.shape == ours.shape:
-        for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]
     if not isinstance(own, Tensor) or own.shape != ours.shape:
         got = list(own.shape) if isinstance(own, Tensor) else type(own).__name__
-        raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} '
-                         'from the network')
+        raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} from the network')
+    # some inputs alone: a batch may be treated otherwise
+    for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]
     wrong = _differ(own, ours, tol_same*_largest(own))
     if wrong.any():
         rounding = _tol_rounding*_largest(run(torch.float32) - ours)
@@ -1327,8 +1334,8 @@ def check_outputs(
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
     raise ValueError(f'{who}: the network computes something else than what was recorded: logit {s} is '
-                     f'{own[i, s].item()!r} when it is run, '
-                     f'{ours[i, s].item()!r} as recorded. Was a class changed, or does it depend on more than its input?')
+                     f'{own[i, s].item()!r} when it is run, {ours[i, s].item()!r} as recorded. '
+                     'Was a class changed, or does it depend on more than its input?')
 
 # %% ../nbs/41_lowering.ipynb #45b18c1e
 def _largest(t): return t.where(t.isfinite(), 0).abs().amax(1, keepdim=True)

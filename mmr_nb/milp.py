@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['first_tangent', 'rows_limit', 'tol_mip', 'tol_tangents', 'tol_steps', 'escape_cost', 'tol_tangent', 'tol_touch',
            'lp_share', 'tangent_rounds', 'tangent_gain', 'quick_share', 'tighten_most', 'Span', 'read_span', 'Units',
-           'ProgramRows', 'pull_rows', 'ProgramTooLarge', 'encode', 'Best', 'MipResult', 'Question', 'solve_margin',
-           'solve_distance']
+           'ProgramRows', 'pull_rows', 'ProgramTooLarge', 'encode', 'Best', 'MipResult', 'Question', 'MipEffort',
+           'solve_margin', 'solve_distance']
 
 # %% ../nbs/10_milp.ipynb #9488fbfd
 import math, time
 from dataclasses import dataclass, field, replace
 from math import inf
 import numpy as np, torch
+from fastcore.basics import patch
 from torch import Tensor
 from .ball import Ball, check_input, exact_arithmetic, like, read_ball
 from .lowering import Lowered, chain, lower_checked
@@ -73,6 +74,7 @@ class Units:
     def gain(self): # what passes straight through: 1 where stably on, the slope where off, 0 where unstable
         return torch.where(self.ub <= 0, self.slope, torch.ones_like(self.ub)).index_fill(0, self.unstable, 0.)
 
+# %% ../nbs/10_milp.ipynb #3f3a2f7f
 @dataclass(frozen=True)
 class ProgramRows:
     "Affine functions of the program's variables"
@@ -102,6 +104,7 @@ def _underflow(net, span, layers):
         worst, terms = worst*g.max().clamp(min=1), terms + affine.bias.numel()
     return torch.finfo(torch.float64).tiny*terms*worst*size
 
+# %% ../nbs/10_milp.ipynb #921691df
 class _Sums:
     "What has been collected of rows on their way back: constant, range, magnitude of the terms, slack"
     def __init__(self): self.const, self.lo, self.hi, self.size, self.slack = 0., 0., 0., 0., 0.
@@ -160,6 +163,7 @@ def _input_variables(span):
         program.rows += _tangents(span, min(first_tangent/d**.5, .7)*np.array([np.ones(d), -np.ones(d)]))
     return program
 
+# %% ../nbs/10_milp.ipynb #54b8f5c5
 def _sum_of_sizes(program, lo, hi, most):
     "The sum of all |v| is at most this: |v| is v, or -v, or v + 2 n with n >= -v, n >= 0"
     both = ((lo < 0) & (hi > 0)).nonzero()[0]
@@ -203,6 +207,7 @@ def _check_size(net, layer, rows):
     raise ProgramTooLarge(f'program too large: {rows} unstable units in hidden layer {layer} need '
                           f'rows of {widest} numbers, about {need/2**30:.1f} GiB, more than {rows_limit/2**30:g} GiB')
 
+# %% ../nbs/10_milp.ipynb #5a907215
 def _checked_bounds(net, span, bounds):
     "Bounds of the hidden layers, flat; refused where they are no bounds"
     bounds = [(l.detach().double().flatten(), u.detach().double().flatten()) for l, u in bounds[:len(net.relus)]]
@@ -292,7 +297,7 @@ class Best:
 class MipResult:
     "What a MIP says about one point"
     status:str            # 'certified', 'falsified' or 'undecided'
-    lb:float              # proved of the smallest margin on the ball, safety margin subtracted (solve_distance: of the distance)
+    lb:float              # proved of the least margin on the ball, safety margin off (solve_distance: of the distance)
     ub:float              # smallest margin found (solve_distance: norm of the witness)
     witness:Tensor|None   # where falsified: an input of another class in ball and box, [1, *input_shape], float64
     seconds:float         # all in all
@@ -312,6 +317,7 @@ class Question:
     bar:float        # where the objective is lower, its point has a margin at most the limit
     escape:int|None=None  # the column of the escape
 
+# %% ../nbs/10_milp.ipynb #a59ef994
 def _lowest_margin(program, rivals, scale, span):
     "A variable that is at least the margin to one of the rivals, the solver's choice; gives its column"
     values, const, columns = (rivals.values/scale).numpy(), (rivals.const/scale).tolist(), rivals.columns.numpy()
@@ -343,6 +349,7 @@ def _ask_margin(program, rivals, limit, goal, span):
     cost = escape_cost*most
     return Question(program, (np.array([r, escape]), np.array([1., cost]), 0.), margin, scale, (most + cost)/2, escape)
 
+# %% ../nbs/10_milp.ipynb #dca15617
 def _radius(program, span):
     "A variable that is at least the perturbation's norm (p = 2: its square): (column, largest value)"
     most = 1. if span.p == 2 else span.eps/span.size
@@ -355,16 +362,16 @@ def _radius(program, span):
 
 # %% ../nbs/10_milp.ipynb #03d8d4db
 @dataclass(frozen=True)
-class _Effort:
+class MipEffort:
     "How a question is to be answered"
-    goal:str          # 'decide', 'margin' or 'distance'
-    timeout:float     # seconds in all
-    solver:str        # 'cbc' or 'highs'
-    bounds:list|None  # of the hidden layers
-    confirm:str|None  # a second solver
-    together:bool     # one MIP over all rivals
-    ask:object        # (job, seconds) -> answers
-    tighten:float     # share of the time
+    solver:str='cbc'    # 'cbc' or 'highs'
+    bounds:list=None    # (lb, ub) of each hidden layer's pre-activations on the ball, [1, n_l]; None: interval bounds
+    goal:str='decide'   # whether a margin <= 0 exists; 'margin': the smallest; 'distance': of the nearest example
+    confirm:str=None    # a second solver that has to prove it as well
+    together:bool=False # one MIP over all rivals left; False: one for each
+    tighten:float=0.    # share of the time for linear programs that tighten deeper units, after a first short MIP
+    timeout:float=120.  # seconds in all, inf for no limit; a second more, and the solver is killed
+    ask:object=ask_worker # (job, seconds) -> answers: the solver; another one for tests
 
 # %% ../nbs/10_milp.ipynb #d6df2bba
 class _Search:
@@ -578,19 +585,6 @@ class _Answer:
         return not self.search.open or (self.search.goal == 'decide' and self.search.best.ub <= 0)
     def credit(self, stage): # the first stage that settles the sign keeps it
         if not (self.search.lb.min() > 0 and self.search.best.ub > 0): self.reason = stage
-    def by_gradient(self):
-        if self.done: return
-        self.search.best.try_(torch.zeros(1, len(self.search.span.lo)))
-        if self.search.best.ub <= 0: self.reason = 'gradient'
-    def by_programs(self):
-        if not self.done: self.credit('linear programs'); _exclude(self.search)
-    def by_mip(self, todo): # MIPs over groups of rivals
-        for group in [todo] if self.search.effort.together else [[s] for s in todo]:
-            if self.done or not group: return
-            self.credit('mip')
-            bound, settles = _decide(self.search, group)
-            self.proved[group] = self.proved[group].clamp(min=bound)
-            if settles: self.settled += group
     @property
     def lb(self):
         known, search = self.search.lb, self.search
@@ -598,6 +592,26 @@ class _Answer:
             open_ = torch.tensor(search.open, dtype=torch.long)
             known = torch.full_like(self.proved, search.span.eps).index_fill(0, open_, 0.)
         return self.proved.maximum(known).min().item()
+
+# %% ../nbs/10_milp.ipynb #63802c7d
+@patch
+def by_gradient(self:_Answer):
+    if self.done: return
+    self.search.best.try_(torch.zeros(1, len(self.search.span.lo)))
+    if self.search.best.ub <= 0: self.reason = 'gradient'
+
+@patch
+def by_programs(self:_Answer):
+    if not self.done: self.credit('linear programs'); _exclude(self.search)
+
+@patch
+def by_mip(self:_Answer, todo): # MIPs over groups of rivals
+    for group in [todo] if self.search.effort.together else [[s] for s in todo]:
+        if self.done or not group: return
+        self.credit('mip')
+        bound, settles = _decide(self.search, group)
+        self.proved[group] = self.proved[group].clamp(min=bound)
+        if settles: self.settled += group
 
 # %% ../nbs/10_milp.ipynb #a81f41cf
 def _answer(search):
@@ -614,6 +628,7 @@ def _answer(search):
         if quick: search.trouble = ''
     return answer.lb, answer.reason
 
+# %% ../nbs/10_milp.ipynb #4b28f88d
 def _result(search, lb, reason):
     best, distance = search.best, search.goal == 'distance'
     ub = best.norm if distance else best.ub
@@ -648,6 +663,7 @@ def _ask(who, model, span, y, effort):
     other = replace(effort, timeout=max(search.left, 1e-3), solver=effort.confirm, confirm=None)
     return _confirmed(r, _ask(who, net, span, y, other))
 
+# %% ../nbs/10_milp.ipynb #9142da84
 def _first_answer(search):
     "What needs no search, or the search: (lower bound, reason)"
     nothing = 0. if search.goal == 'distance' else -inf
@@ -673,18 +689,12 @@ def solve_margin(
     p:float=inf,        # norm of the perturbation: 1, 2 or inf
     box=(0, 1),         # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     timeout:float=120., # seconds in all, inf for no limit; a second more, and the solver is killed
-    solver:str='cbc',   # 'cbc' or 'highs'
-    bounds:list=None,   # (lb, ub) of each hidden layer's pre-activations on the ball, [1, n_l]; None: interval bounds
-    goal:str='decide',  # 'decide' whether a margin <= 0 exists, or find the smallest 'margin'
-    confirm:str=None,   # a second solver that has to prove it as well
-    together:bool=False,# one MIP over all rivals left; False: one for each
-    ask=ask_worker,     # (job, seconds) -> answers: the solver; another one for tests
-    tighten:float=0.,   # share of the time for linear programs that tighten deeper units, after a first short MIP
+    **effort,           # the other fields of `MipEffort`: solver, bounds, goal, confirm, together, tighten, ask
 )->MipResult:
     "Decide by MIP whether any rival class wins anywhere in the ball (section 5)"
-    if goal not in ('decide', 'margin'):
-        raise ValueError(f"solve_margin: expected goal 'decide' or 'margin', got {goal!r}")
-    effort = _Effort(goal, timeout, solver, bounds, confirm, together, ask, tighten)
+    effort = MipEffort(timeout=timeout, **effort)
+    if effort.goal not in ('decide', 'margin'):
+        raise ValueError(f"solve_margin: expected goal 'decide' or 'margin', got {effort.goal!r}")
     return _ask('solve_margin', model, read_span(x, eps, p, box, 'solve_margin'), y, effort)
 
 # %% ../nbs/10_milp.ipynb #9fb55c8c
@@ -697,13 +707,8 @@ def solve_distance(
     p:float=inf,        # norm of the perturbation: 1, 2 or inf
     box=(0, 1),         # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     timeout:float=120., # seconds in all, inf for no limit; a second more, and the solver is killed
-    solver:str='cbc',   # 'cbc' or 'highs'
-    bounds:list=None,   # (lb, ub) of each hidden layer's pre-activations on the ball, [1, n_l]; None: interval bounds
-    confirm:str=None,   # a second solver that has to prove it as well, where nothing is found
-    together:bool=False,# one MIP over all rivals left; False: one for each
-    ask=ask_worker,     # (job, seconds) -> answers: the solver; another one for tests
-    tighten:float=0.,   # share of the time for linear programs that tighten deeper units, after a first short MIP
+    **effort,           # as for `solve_margin`: solver, bounds, confirm, together, tighten, ask
 )->MipResult:           # lb <= distance <= ub; certified: none within eps
     "The minimal adversarial perturbation by MIP (section 3; Tjeng et al. 2019)"
-    effort = _Effort('distance', timeout, solver, bounds, confirm, together, ask, tighten)
+    effort = MipEffort(timeout=timeout, goal='distance', **effort)
     return _ask('solve_distance', model, read_span(x, eps, p, box, 'solve_distance'), y, effort)

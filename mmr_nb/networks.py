@@ -70,6 +70,7 @@ def fc10(
     "Ten hidden layers of 124, 7 x 104 and 2 x 86 units: the paper's FC10 (B.1)"
     return _mlp(input_shape, [124] + 7*[104] + 2*[86], n_classes, generator)
 
+# %% ../nbs/01_networks.ipynb #255c95cc
 def cnn(
     input_shape:tuple=(1, 28, 28),        # shape of one input, C x H x W
     n_classes:int=10,                     # number of classes, K
@@ -113,40 +114,43 @@ def _clamped(m, x): return m.last(torch.cat([m.act(m.first(x)), x.clamp(-.5, .5)
 def _shared(m, x): return m.last(m.act(x + m.layer(m.act(m.layer(x)))))
 
 # %% ../nbs/01_networks.ipynb #8b700c68
+_random_nets = dict(  # kind: the layers anew, and the shape of one input
+    dense=lambda: (nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6),
+                                 nn.ReLU(), nn.Linear(6, 3)), (3,)),
+    conv=lambda: (nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 2, 1, 1),
+                                nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)), (1, 5, 6)),
+    leaky=lambda: (nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.LeakyReLU(.1),
+                                 nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(.3)),
+                                 nn.Linear(5, 3)), (1, 2, 2)),
+    pooled=lambda: (nn.Sequential(nn.Conv2d(2, 3, 3, padding='same', dilation=2), nn.ReLU(),
+                                  nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.ReLU(),
+                                  nn.AvgPool2d(2), nn.Flatten(), nn.Linear(3, 3)), (2, 5, 4)),
+    norms=lambda: (nn.Sequential(Normalize([.3], [.6]), nn.Conv2d(1, 3, 3, padding=1),
+                                 nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(), nn.Flatten(),
+                                 nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Identity(),
+                                 nn.Linear(4, 3)), (1, 4, 3)),
+    groups=lambda: (nn.Sequential(nn.Conv2d(2, 4, (2, 3), (1, 2), (0, 1), groups=2, bias=False),
+                                  nn.ReLU(), nn.Conv2d(4, 4, 2, groups=4), nn.ReLU(), nn.Flatten(),
+                                  nn.Linear(8, 3)), (2, 4, 3)),
+    residual=lambda: (_Forward(_residual, conv1=nn.Conv2d(1, 2, 3, 2, 1),
+                               conv2=nn.Conv2d(2, 2, 3, 1, 1), skip=nn.Conv2d(1, 2, 1, 2),
+                               norm=nn.BatchNorm2d(2), last=nn.Linear(12, 3)), (1, 4, 5)),
+    maxima=lambda: (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2),
+                                  nn.Flatten(), nn.Linear(8, 3)), (1, 5, 5)),
+    clamped=lambda: (_Forward(_clamped, first=nn.Linear(4, 4), act=nn.PReLU(4), last=nn.Linear(12, 3)),
+                     (4,)),
+    shared=lambda: (_Forward(_shared, layer=nn.Linear(4, 4),
+                             act=nn.LeakyReLU(.7), last=nn.Linear(4, 3)), (4,)))
+
+# %% ../nbs/01_networks.ipynb #26df9dac
 def random_network(
     kind:str,     # one of `network_kinds`
     seed:int=0,   # of the weights
 )->tuple:         # (network in eval mode and float64, shape of one input)
     "A small random network of every supported kind, biases and statistics included, for tests"
-    nets = dict(
-        dense=lambda: (nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6),
-                                     nn.ReLU(), nn.Linear(6, 3)), (3,)),
-        conv=lambda: (nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(2, 3, 2, 1, 1),
-                                    nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)), (1, 5, 6)),
-        leaky=lambda: (nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.LeakyReLU(.1),
-                                     nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(.3)),
-                                     nn.Linear(5, 3)), (1, 2, 2)),
-        pooled=lambda: (nn.Sequential(nn.Conv2d(2, 3, 3, padding='same', dilation=2), nn.ReLU(),
-                                      nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.ReLU(),
-                                      nn.AvgPool2d(2), nn.Flatten(), nn.Linear(3, 3)), (2, 5, 4)),
-        norms=lambda: (nn.Sequential(Normalize([.3], [.6]), nn.Conv2d(1, 3, 3, padding=1),
-                                     nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(), nn.Flatten(),
-                                     nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Identity(),
-                                     nn.Linear(4, 3)), (1, 4, 3)),
-        groups=lambda: (nn.Sequential(nn.Conv2d(2, 4, (2, 3), (1, 2), (0, 1), groups=2, bias=False),
-                                      nn.ReLU(), nn.Conv2d(4, 4, 2, groups=4), nn.ReLU(), nn.Flatten(),
-                                      nn.Linear(8, 3)), (2, 4, 3)),
-        residual=lambda: (_Forward(_residual, conv1=nn.Conv2d(1, 2, 3, 2, 1),
-                                   conv2=nn.Conv2d(2, 2, 3, 1, 1), skip=nn.Conv2d(1, 2, 1, 2),
-                                   norm=nn.BatchNorm2d(2), last=nn.Linear(12, 3)), (1, 4, 5)),
-        maxima=lambda: (nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.MaxPool2d(2),
-                                      nn.Flatten(), nn.Linear(8, 3)), (1, 5, 5)),
-        clamped=lambda: (_Forward(_clamped, first=nn.Linear(4, 4), act=nn.PReLU(4), last=nn.Linear(12, 3)),
-                         (4,)),
-        shared=lambda: (_Forward(_shared, layer=nn.Linear(4, 4),
-                                 act=nn.LeakyReLU(.7), last=nn.Linear(4, 3)), (4,)))
-    if kind not in nets: raise ValueError(f'random_network: expected one of {list(nets)}, got {kind!r}')
-    net, shape = nets[kind]()
+    if kind not in _random_nets:
+        raise ValueError(f'random_network: expected one of {[*_random_nets]}, got {kind!r}')
+    net, shape = _random_nets[kind]()
     gen = torch.Generator().manual_seed(seed)
     for name, t in (*net.named_parameters(), *net.named_buffers()):
         if 'running_var' in name: t.data.uniform_(.5, 2, generator=gen)
@@ -155,8 +159,7 @@ def random_network(
         elif t.dim() > 1: t.data.normal_(0, t[0].numel()**-.5, generator=gen)
     return net.eval().double(), shape
 
-network_kinds = ('dense', 'conv', 'leaky', 'pooled', 'norms', 'groups',
-                 'residual', 'maxima', 'clamped', 'shared')
+network_kinds = tuple(_random_nets)
 
 # %% ../nbs/01_networks.ipynb #3bb59108
 _layer_args = {nn.Linear: ('in_features', 'out_features'), nn.Flatten: (), nn.ReLU: (),
@@ -198,7 +201,8 @@ def _describe(m, place):
     if _is_sequential(m): return [_describe(c, f'{place}{n}.') for n, c in m._modules.items()]
     if parametrize.is_parametrized(m):
         raise ValueError(f'{where}: expected plain weights, which a file can hold, got parametrized ones: '
-                         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') keeps their present values")
+                         "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') "
+                         'keeps their present values')
     if type(m) not in _layer_args:
         raise ValueError(f'{where}: no layer that a file can describe: '
                          f'{", ".join(t.__name__ for t in _layer_args)}')
@@ -209,6 +213,7 @@ def _describe(m, place):
         raise ValueError(f'{where}: expected running statistics, got track_running_stats=False')
     return [type(m).__name__, _arguments(m)]
 
+# %% ../nbs/01_networks.ipynb #a1573b99
 def _arguments(m):
     "What makes this layer: those of `_layer_args`, and what it does without"
     args = {a: getattr(m, a) for a in _layer_args[type(m)]}
@@ -334,6 +339,7 @@ def _load_safetensors(path, activation):
     model.to(dtype).load_state_dict(state)
     return model, card
 
+# %% ../nbs/01_networks.ipynb #453582bf
 def _load_pt(path, activation):
     model, card = _infer(_read_state(path), path.name)
     if activation is None:
@@ -342,6 +348,7 @@ def _load_pt(path, activation):
                          f"(--activation relu on the command line) if these are ReLUs; {_own_card}")
     return model, card
 
+# %% ../nbs/01_networks.ipynb #d43db4b8
 def _read_state(path):
     "The tensors of a state dict, or of a checkpoint that has one in it"
     if not path.stat().st_size:
@@ -354,16 +361,14 @@ def _read_state(path):
                           'keep its state_dict() instead (torch.save), or the network with save_weights')
         raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
                          f'({type(e).__name__})') from None
-    inner = [content[k] for k in _state_names
-             if isinstance(content.get(k), dict)] if isinstance(content, dict) else []
-    state = inner[0] if inner else content
+    known = content if isinstance(content, dict) else {}
+    state = next((known[k] for k in _state_names if isinstance(known.get(k), dict)), content)
     good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
     if good: return state
     keys = ', '.join(map(str, [*state][:5])) if isinstance(state, dict) else ''
     got = type(state).__name__ + (f' with {keys}' if keys else '')
-    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} (or one within it, '
-                     'called '
-                     f'{" or ".join(_state_names)}), got {got}')
+    raise ValueError(f'load_weights: expected a state dict of tensors in {path.name} '
+                     f'(or one within it, called {" or ".join(_state_names)}), got {got}')
 
 _state_names = ('state_dict', 'model_state_dict', 'model')  # what training loops call it within a checkpoint
 
@@ -375,17 +380,17 @@ def _infer(state, what):
     Ws, bs = [*state.values()][::2], [*state.values()][1::2]
     layers = [k.rpartition('.')[0] for k in state]
     ok = layers[::2] == layers[1::2] and all(W.dim() > 1 and b.shape == W.shape[:1] for W, b in zip(Ws, bs))
-    if ok and all(W.dim() == 2 for W in Ws):
+    dims, windows = [W.dim() for W in Ws], {W.shape[2:] for W in Ws if W.dim() == 4}
+    if ok and set(dims) == {2}:
         shape = _image_shapes.get(Ws[0].shape[1], (Ws[0].shape[1],))
         model = _mlp(shape, [W.shape[0] for W in Ws[:-1]], Ws[-1].shape[0], None)
-    elif ok and [W.dim() for W in Ws] == [4, 4, 2, 2] and Ws[0].shape[2:] == Ws[1].shape[2:] == (4, 4) and Ws[0].shape[0] == 16:
+    elif ok and dims == [4, 4, 2, 2] and windows == {(4, 4)} and len(Ws[0]) == 16:
         side = 4*math.isqrt(Ws[2].shape[1]//32)
         shape = (Ws[0].shape[1], side, side)
         model = cnn(shape, Ws[-1].shape[0])
     else:
-        raise ValueError(f"load_weights: {what} holds {[tuple(W.shape) for W in Ws]}: expected the "
-                         "paper's fc1, fc10 or cnn; "
-                         'save other networks with save_weights, whose card tells the layers')
+        raise ValueError(f"load_weights: {what} holds {[tuple(W.shape) for W in Ws]}: expected the paper's fc1, fc10 "
+                         'or cnn; save other networks with save_weights, whose card tells the layers')
     with torch.no_grad():
         layers = [m for m in model if hasattr(m, 'weight')]
         for m, W, b in zip(layers, Ws, bs):

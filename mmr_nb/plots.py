@@ -46,7 +46,7 @@ def _split(
 tol_split = 1e-9 # a region thinner than this, relative to the window, is not cut off
 
 def _distances(lines, points):
-    "Signed distances of points [m, 2] from lines (v1, v2, a), [n, 3] -> [m, n]; without a gradient there is no line: inf, or 0 where the offset is 0"
+    "Signed distances of points [m, 2] from lines (v1, v2, a), [n, 3] -> [m, n]; without a gradient inf, or 0 where a = 0"
     norm = np.hypot(lines[:, 0], lines[:, 1])
     f = points @ lines[:, :2].T + lines[:, 2]
     return np.where(norm > 0, f/np.where(norm > 0, norm, 1), np.where(f > 0, inf, np.where(f < 0, -inf, 0)))
@@ -163,6 +163,7 @@ class DecisionAreas:
     region:np.ndarray    # which linear region it is a part of, [n]
     boundary:np.ndarray  # the decision boundary's segments, [k, 2, 2]
 
+# %% ../nbs/06_plots.ipynb #743b2492
 def decision_areas(
     regions:PlaneRegions, # from `region_polygons`
 )->DecisionAreas:
@@ -190,7 +191,7 @@ def decision_areas(
 
 # %% ../nbs/06_plots.ipynb #7a0f914b
 def _where_wins(polygon, maps, c, tol):
-    "The part of a polygon where class c wins, None if there is none, and the lines f_c = f_s; at ties the lower class wins"
+    "The part of a polygon where class c wins (None: nowhere) and the lines f_c = f_s; at ties the lower class wins"
     gaps = maps[c] - maps
     for s in range(len(maps)):
         if s == c: continue

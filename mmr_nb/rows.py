@@ -196,7 +196,7 @@ def norm_bounds(self:Rows,
 # %% ../nbs/43_rows.ipynb #4f8e6b0b
 @patch
 def _push(self:Rows, l, V, candidates):
-    "All rows of a dense layer from those of the layer below, where that is cheaper than pulling the candidates; else None"
+    "All rows of a dense layer from those of the layer below, where that is cheaper than to pull candidates; else None"
     dense = len(self.steps[l].ops) == 1 and isinstance(self.steps[l].ops[0], Dense)
     if V is None or not dense: return None
     b, n, d = len(self.zs[0]), math.prod(self.steps[l].out_shape), V.shape[-1]
@@ -414,6 +414,7 @@ class _UnitDistances(torch.autograd.Function):
         g_weights = _summed_gradients(ctx.R, _norm_parts(ctx.R, ctx.qs, g_norms))
         return None, None, None, None, *g_f.split(ctx.R.net.widths, 1), *g_weights
 
+# %% ../nbs/43_rows.ipynb #3d2b6c31
 @patch
 def unit_distances(self:Rows,
     ps:list,     # norms of the perturbation
@@ -471,6 +472,7 @@ class _RivalDistances(torch.autograd.Function):
         pair = lambda live: live.pairing(len(ctx.R.zs), i[k], G, y[k], s[k])
         return None, None, None, None, None, g_logits, *_summed_gradients(ctx.R, [pair] if len(k) else [])
 
+# %% ../nbs/43_rows.ipynb #27dfd74f
 @patch
 def rival_distances(self:Rows,
     y:Tensor,    # classes, [b]

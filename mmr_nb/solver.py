@@ -146,6 +146,7 @@ grace_seconds = 1.      # a worker that overruns its limit by more is killed
 _parts = (_settle_options, _written, _answer, _solve, _serve)
 _sources = [inspect.getsource(f) for f in _parts]  # now: the file may change while this process lives
 
+# %% ../nbs/44_solver.ipynb #39c976f6
 class Worker:
     "A process that solves MIPs and may be killed"
     def __init__(self,

@@ -56,6 +56,7 @@ def _by_relus(relu):
         relu6=lambda x, inplace=False: clamp(x, 0., 6.), max_pool2d=max_pool2d,
         maximum=lambda a, b: b + relu(a - b), minimum=lambda a, b: b - relu(b - a))
 
+# %% ../nbs/46_soundness.ipynb #bde87609
 class _Cut(TorchFunctionMode):
     "While it is on, ReLUs give what was `given`, in the order of their calls; what went in is kept"
     def __init__(self, given=None): super().__init__(); self.given, self.zs, self.slopes = given, [], []
@@ -70,6 +71,7 @@ class _Cut(TorchFunctionMode):
         a = self.cut(z, slope)
         return z.copy_(a) if inplace or name.endswith('_') else a
 
+# %% ../nbs/46_soundness.ipynb #fbf13f2f
 @torch.enable_grad()
 def affine_pieces(
     model:nn.Module,  # network of affine maps and ReLUs, however it is written
@@ -108,6 +110,7 @@ def _agreeing(pieces, plain, shape):
     if (np.abs(said - true) <= tol_pieces*size[:, None]).all(): return pieces
     raise ValueError('affine_pieces: expected a module of affine maps and ReLUs alone, got one that runs otherwise')
 
+# %% ../nbs/46_soundness.ipynb #dd408395
 def rational_margin(
     pieces:list,  # what `affine_pieces` gave
     z:np.ndarray, # input, flat, [d]
@@ -162,6 +165,7 @@ def _linear_program(G, h, lo, hi, p):
     if r.status != 0: raise ArithmeticError(f'exact_distance: a linear program ended with: {r.message}')
     return r.x[:d] - r.x[d:] if p == 1 else r.x[:d]
 
+# %% ../nbs/46_soundness.ipynb #6805f008
 def nearest_point(
     rows:np.ndarray,  # [r, d + 1]: rows[:, :-1] delta + rows[:, -1] >= 0 describes the polytope
     lo:np.ndarray,    # smallest perturbation of each input, [d]
@@ -201,10 +205,12 @@ def _affine(piece, seen):
     V = piece[0] @ seen; V[:, -1] += piece[1]
     return V
 
+# %% ../nbs/46_soundness.ipynb #f5e53e9a
 class _RegionTree:
     "Regions in the order of their distance"
     def __init__(self, pieces, x, y, p, box, below, limit):
-        self.pieces, self.x, self.y, self.p, self.below, self.limit, self.q = pieces, x, y, p, below, limit, {1: inf, 2: 2, inf: 1}[p]
+        self.pieces, self.x, self.y, self.below, self.limit = pieces, x, y, below, limit
+        self.p, self.q = p, {1: inf, 2: 2, inf: 1}[p]
         self.lo, self.hi = (np.full(len(x), -inf), np.full(len(x), inf)) if box is None else (box[0] - x, box[1] - x)
         self.turns, self.programs, d = itertools.count(), 0, len(x)
         seen = np.hstack([np.eye(d), x[:, None]])
@@ -212,7 +218,7 @@ class _RegionTree:
         self.heap = [_Node(0., next(self.turns), np.zeros(d), False, everywhere, 0, [], seen, _affine(pieces[0], seen))]
     def push(self, node, row, on, rival=None): # a child beyond one more hyperplane, if it can be within reach
         w, size = row[:-1], np.linalg.norm(row[:-1], self.q)
-        reach = size and np.where(w > 0, w, 0) @ np.minimum(self.hi, 1e99) + np.where(w < 0, w, 0) @ np.maximum(self.lo, -1e99)
+        reach = size and w.clip(min=0) @ np.minimum(self.hi, 1e99) + w.clip(max=0) @ np.maximum(self.lo, -1e99)
         key = max(node.key, -float(row[-1])/float(size) if size else 0. if row[-1] >= 0 else inf)
         if key == inf or key > self.limit or reach*(1 + 1e-12) + row[-1] < 0: return
         rows = np.vstack([node.rows, row]) if size else node.rows
@@ -227,6 +233,7 @@ class _RegionTree:
             node.key = max(node.key, np.linalg.norm(node.delta, self.p))
         if node.key <= self.limit: heapq.heappush(self.heap, node)
 
+# %% ../nbs/46_soundness.ipynb #7447feea
 @patch
 def expand(self:_RegionTree, node):
     "Follow the node's nearest point through all units that are left, leave the flips behind"
@@ -250,7 +257,8 @@ nudges = (0., *10.**np.arange(-15, -5))  # how far past the boundary a witness m
 def _witness(model, x, y, delta, below, rival_row, p, box):
     "The nearest of some points just past delta whose margin, in floating point, is at most `below`"
     v = rival_row[:-1]/max(np.abs(rival_row[:-1]).max(), 1e-300)
-    v = {1: np.where(np.abs(v) == 1, v, 0), 2: v/max(np.linalg.norm(v), 1e-300), inf: np.sign(v)}[p]*np.linalg.norm(delta, p)
+    across = {1: np.where(np.abs(v) == 1, v, 0), 2: v/max(np.linalg.norm(v), 1e-300), inf: np.sign(v)}
+    v = across[p]*np.linalg.norm(delta, p)
     points = x + np.array([d for t in nudges for d in (delta*(1 + t), delta + t*v, delta*(1 + t) + t*v)])
     if box is not None: points = points.clip(*box)
     logits = model(torch.tensor(points).view(-1, *model.shape)).numpy()
@@ -259,6 +267,7 @@ def _witness(model, x, y, delta, below, rival_row, p, box):
     k = norms.argmin()
     return float(norms[k]), points[k] if norms[k] < inf else None
 
+# %% ../nbs/46_soundness.ipynb #0adec933
 @torch.no_grad()
 def exact_distance(
     model:nn.Module,      # a tiny network of affine maps and ReLUs
@@ -281,7 +290,9 @@ def exact_distance(
         node = heapq.heappop(tree.heap)
         if node.late: tree.solve(node)
         elif node.rival is None: tree.expand(node)
-        else: return ExactDistance(node.key, *_witness(plain, flat, y, node.delta, below, node.V[node.rival] - node.V[y], p, box))
+        else:
+            row = node.V[node.rival] - node.V[y]
+            return ExactDistance(node.key, *_witness(plain, flat, y, node.delta, below, row, p, box))
     return ExactDistance(tree.heap[0].key if tree.heap else limit, inf, None)
 
 # %% ../nbs/46_soundness.ipynb #a95ff3f5
@@ -293,12 +304,13 @@ may_refuse = ('hook',)  # kinds of networks that the package may refuse; where i
 case_norms = (1, 2, inf)
 radii = (0., .5, .9, .999, 1 - 1e-6, 1 + 1e-6, 1.001, 1.1, 1.5, 'all')  # times the exact distance
 
+# %% ../nbs/46_soundness.ipynb #bbc8e6d4
 def _layers(*Wbs):
     "A dense network with these weights"
     net = nn.Sequential()
     for W, b in Wbs:
         layer = nn.Linear(len(W[0]), len(W)).double()
-        layer.weight.data, layer.bias.data = torch.tensor(np.array(W, dtype=float)), torch.tensor(np.array(b, dtype=float))
+        for t, value in ((layer.weight, W), (layer.bias, b)): t.data = torch.tensor(np.array(value, dtype=float))
         net.extend([layer, nn.ReLU()])
     return net[:-1]
 
@@ -306,8 +318,8 @@ def _spike(x, at, width, height, slope):
     "f_0 - f_1 = 1 + slope (z - x), less a bump of this height at a point, twice as wide as `width` in each direction"
     d, eye = len(x), np.eye(len(x))
     W1, b1 = np.vstack([eye/width]*3 + [eye, -eye]), np.concatenate([1 - at/width, -at/width, -1 - at/width, -x, x])
-    tent = np.repeat([1., -2., 1.], d)
-    W2 = np.vstack([np.concatenate([tent, np.zeros(2*d)]), np.concatenate([np.zeros(3*d), slope, np.zeros(d)]), np.concatenate([np.zeros(4*d), slope])])
+    tent, none = np.repeat([1., -2., 1.], d), np.zeros(d)
+    W2 = [np.concatenate(parts) for parts in ((tent, none, none), (0*tent, slope, none), (0*tent, none, slope))]
     return _layers((W1, b1), (W2, [.5 - d, 0, 0]), ([[-height, 1, -1], [0, 0, 0]], [1., 0.]))
 
 def _dead(x, radius, rng):
@@ -315,6 +327,7 @@ def _dead(x, radius, rng):
     W = rng.normal(size=(6, len(x)))
     return _layers((W, -W @ x - radius*np.abs(W).sum(1)), (rng.normal(size=(3, 6)), [1., .6, .2]))
 
+# %% ../nbs/46_soundness.ipynb #d346d200
 def planted_network(
     kind:str,                  # one of `planted_kinds`
     rng:np.random.Generator,   # source of randomness
@@ -325,7 +338,9 @@ def planted_network(
     if kind in ('ties', 'offset'):
         model, shape = random_network('dense', int(rng.integers(2**31)))
         first, last = model[0], model[-1]
-        if kind == 'ties': last.weight.data[:], last.bias.data[:] = last.weight.data[:1].clone(), last.bias.data[0].item()
+        if kind == 'ties':
+            last.weight.data[:] = last.weight.data[:1].clone()
+            last.bias.data[:] = last.bias.data[0].item()
         else:
             shift = 10.**rng.integers(2, 6)
             model[2].bias.data -= shift*model[2].weight.data.sum(1)
@@ -357,6 +372,7 @@ def _hooked(which):
     else: net[2].register_forward_hook(lambda m, args, out: .5*out + .25)
     return net
 
+# %% ../nbs/46_soundness.ipynb #ae7b822c
 def written_network(
     kind:str,   # one of `written_kinds`
     seed:int=0, # of the weights, and of what kind has several of
@@ -388,8 +404,12 @@ def _less_precise():
     finally: torch.set_float32_matmul_precision(before)
 
 case_settings = { # of PyTorch, as context managers
-    'none': nullcontext, 'inference mode': torch.inference_mode, 'autocast': partial(torch.autocast, 'cpu', torch.bfloat16),
-    'bfloat16': partial(default_dtype, torch.bfloat16), 'float64': partial(default_dtype, torch.float64), 'medium': _less_precise}
+    'none': nullcontext,
+    'inference mode': torch.inference_mode,
+    'autocast': partial(torch.autocast, 'cpu', torch.bfloat16),
+    'bfloat16': partial(default_dtype, torch.bfloat16),
+    'float64': partial(default_dtype, torch.float64),
+    'medium': _less_precise}
 
 # %% ../nbs/46_soundness.ipynb #7faae721
 @dataclass(frozen=True)
@@ -410,6 +430,7 @@ class Case:
         return (f'Case({self.seed}: {self.kind}, p={self.p}, box={self.box}, setting={self.setting}, '
                 f'eps={self.eps:.6g}, {self.exact.lb:.6g} <= distance <= {self.exact.ub:.6g})')
 
+# %% ../nbs/46_soundness.ipynb #3ffc1aba
 def _rescale(model, rng):
     "Every layer's weights times a power of ten; without normalisation layers only the units of measurement change"
     total = 1.
@@ -420,24 +441,46 @@ def _rescale(model, rng):
         m.weight.data *= factor
         if m.bias is not None: m.bias.data *= total
 
-def _approach(model, x, c, p, box, rng, near):
-    "Move the last bias so that class c is lost at some point a few region boundaries away, or before the first"
-    pieces, flat = affine_pieces(model, tuple(x.shape[1:])), x.flatten().numpy()
-    seen, far = np.hstack([np.eye(len(flat)), flat[:, None]]), []
-    for piece in pieces[:-1]:
+def _to_hyperplanes(model, x, p):
+    "How far the units' hyperplanes are, nearest first, as if x's region went on for ever"
+    flat, far = x.flatten().numpy(), []
+    seen = np.hstack([np.eye(len(flat)), flat[:, None]])
+    for piece in affine_pieces(model, tuple(x.shape[1:]))[:-1]:
         V = _affine(piece, seen)
         size = np.linalg.norm(V[:, :-1], {1: inf, 2: 2, inf: 1}[p], axis=1)
         far += [abs(v)/s for v, s in zip(V[:, -1], size) if s > 0]
         seen = np.vstack([seen, np.where(V[:, -1:] > 0, 1., piece[2])*V])
-    r = .1 if not far else .5*min(far) if near else sorted(far)[min(int(rng.integers(1, 7)), len(far) - 1)]
-    delta = rng.normal(size=(40, len(flat)))
-    delta = {1: np.eye(len(flat))[rng.integers(len(flat), size=40)]*np.sign(delta), 2: delta/np.linalg.norm(delta, axis=1, keepdims=True), inf: np.sign(delta)}[p]*r
-    points = flat + delta if box is None else (flat + delta).clip(*box)
-    logits = model(torch.tensor(np.vstack([flat[None], points])).to(next(model.parameters())).view(-1, *x.shape[1:])).double()
+    return sorted(far)
+
+# %% ../nbs/46_soundness.ipynb #6f79fc7c
+def _directions(rng, d, p, n=40):
+    "Vectors of length 1 in norm p, [n, d]"
+    v, axis = rng.normal(size=(n, d)), rng.integers(d, size=n)  # both drawn for each norm: a seed tells the same case
+    if p == 1: return np.eye(d)[axis]*np.sign(v)
+    return np.sign(v) if p == inf else v/np.linalg.norm(v, axis=1, keepdims=True)
+
+def _approach(model, x, c, p, box, rng, near):
+    "Move the last bias so that class c is lost at some point a few region boundaries away, or before the first"
+    flat, far = x.flatten().numpy(), _to_hyperplanes(model, x, p)
+    r = .1 if not far else .5*far[0] if near else far[min(int(rng.integers(1, 7)), len(far) - 1)]
+    points = flat + r*_directions(rng, len(flat), p)
+    if box is not None: points = points.clip(*box)
+    inputs = torch.tensor(np.vstack([flat[None], points])).to(next(model.parameters()))
+    logits = model(inputs.view(-1, *x.shape[1:])).double()
     margins = logits[:, c] - logits.index_fill(1, torch.tensor(c), -inf).amax(1)
     last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
     if margins[1:].min() < margins[0]: last.bias.data[c] -= margins[1:].min().clamp(min=0).item()
 
+# %% ../nbs/46_soundness.ipynb #c9ff14dc
+def _drawn(kind, seed, rng):
+    "A network of a kind and a point, now and then with some inputs at the box's edge"
+    if kind in planted_kinds: return planted_network(kind, rng)
+    model, shape = (random_network if kind in network_kinds else written_network)(kind, seed)
+    x = torch.tensor(rng.uniform(size=(1, *shape)))
+    if rng.uniform() < .2: x = torch.where(torch.tensor(rng.uniform(size=x.shape) < .5), x, x.round())
+    return model, x
+
+# %% ../nbs/46_soundness.ipynb #78991afc
 def random_case(
     seed:int,              # tells everything
     kinds:tuple=case_kinds,# that come in turn
@@ -446,11 +489,7 @@ def random_case(
     "A tiny network, a point and a radius, with the exact distance"
     rng, turn = np.random.default_rng(seed), seed//len(kinds)
     kind, p, box = kinds[seed % len(kinds)], case_norms[turn % 3], ((0., 1.), None)[turn//3 % 2]
-    if kind in planted_kinds: model, x = planted_network(kind, rng)
-    else:
-        model, shape = (random_network if kind in network_kinds else written_network)(kind, seed)
-        x = torch.tensor(rng.uniform(size=(1, *shape)))
-        if rng.uniform() < .2: x = torch.where(torch.tensor(rng.uniform(size=x.shape) < .5), x, x.round())
+    model, x = _drawn(kind, seed, rng)
     scaled = rng.uniform() < .5 and kind not in may_refuse
     if scaled: _rescale(model, rng)
     if rng.uniform() < .5: model, x = model.float(), x.float().double()
@@ -486,7 +525,7 @@ class Judge:
         self.case, self.flat, self.found, self.known, self.small = case, case.x.flatten().numpy(), [], [], []
         self.pieces = affine_pieces(case.model, tuple(case.x.shape[1:]))
     def note(self, method, said, wrong=''): self.found.append(Finding(self.case.seed, method, said, wrong))
-    def refutes(self, eps, below=None, witness=None): # does a counterexample within eps stand up in rational arithmetic?
+    def refutes(self, eps, below=None, witness=None): # a counterexample within eps, in rational arithmetic?
         w = self.case.exact.witness if witness is None else witness
         if w is None or not rational_inside(w, self.flat, eps, self.case.p, self.case.box): return False
         margins = rational_margin(self.pieces, w, self.case.y)
@@ -510,6 +549,7 @@ def nothing_nearer(self:Judge, method, lb, p=None):
     wrong = not lb >= 0 or lb > d + tol_plain*(d + np.linalg.norm(self.flat, p))
     self.note(method, 'bound', f'claims {lb!r} in l_{p}, a counterexample lies at {d!r}' if wrong else '')
 
+# %% ../nbs/46_soundness.ipynb #ab3e809f
 @patch
 def falsified(self:Judge, method, witness, eps):
     "Judge the claim that this is an adversarial example within eps"
@@ -517,7 +557,9 @@ def falsified(self:Judge, method, witness, eps):
     wrong = w is None or w.shape != self.flat.shape or not np.isfinite(w).all()
     if not wrong:
         room = tol_float*(eps + np.abs(self.flat).sum())
-        wrong = not rational_inside(w, self.flat, eps + room, self.case.p, self.case.box) or min(rational_margin(self.pieces, w, self.case.y)) > Fraction(tol_float*self.scale(w))
+        margin = min(rational_margin(self.pieces, w, self.case.y))
+        inside = rational_inside(w, self.flat, eps + room, self.case.p, self.case.box)
+        wrong = not inside or margin > Fraction(tol_float*self.scale(w))
     self.note(method, 'falsified', f'its witness is no counterexample within {eps!r}: {w}' if wrong else '')
 
 @patch
@@ -568,24 +610,32 @@ def _cascade(judge, case, patience, wanted, name):
     x, y = torch.cat([case.x.flip(-1), case.x]), torch.tensor([0, case.y])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
-        r = certify(case.model, x, y, case.eps, case.p, case.box, patience, 1, stages=wanted, solver=('cbc', 'highs')[case.seed % 2], progress=False).iloc[1]
+        r = certify(case.model, x, y, case.eps, case.p, case.box, patience, 1, stages=wanted,
+                    solver=('cbc', 'highs')[case.seed % 2], progress=False).iloc[1]
     judge.verdict(name, r.status, r.lb, r.witness, case.eps)
     if r.lb > 0 and r.status != 'certified': judge.certified(f'{name}, lb', r.lb, 'bound')
     if r.ub < inf: judge.falsified(f'{name}, ub', r.witness, r.ub)
     if r.ub < inf and r.float32: judge.small.append((f'{name}, float32', r.witness))
-    for w in [w for w in said if w.category is UserWarning]: judge.note(f'{name}, warning', 'error', '' if r.status == 'undecided' else str(w.message))
+    for w in said:
+        wrong = '' if r.status == 'undecided' else str(w.message)
+        if w.category is UserWarning: judge.note(f'{name}, warning', 'error', wrong)
 
+# %% ../nbs/46_soundness.ipynb #2258c190
 def _region(judge, case, patience):
     "Theorem 3.1; about the class decided, so only where the label is that class"
     r = region_certificate(case.model, case.x, case.p, case.box)
     judge.nothing_nearer('region_certificate', r.lb.item())
-    far = case.exact.lb*(1 - tol_plain) - tol_plain
-    if r.exact.item(): judge.note('region_certificate, exact', 'bound', f'{r.lb.item()} is not the distance {case.exact.lb}' if r.lb.item() < far else '')
+    if not r.exact.item(): return
+    short = r.lb.item() < case.exact.lb*(1 - tol_plain) - tol_plain
+    wrong = f'{r.lb.item()} is not the distance {case.exact.lb}' if short else ''
+    judge.note('region_certificate, exact', 'bound', wrong)
 
 def _universal(judge, case, patience):
     "The hull of two norms, also for norms between them"
-    for p in {case.p, 1.5, 3.}: judge.nothing_nearer('universal_certificate', universal_certificate(case.model, case.x, p).item(), p)
+    for p in {case.p, 1.5, 3.}:
+        judge.nothing_nearer('universal_certificate', universal_certificate(case.model, case.x, p).item(), p)
 
+# %% ../nbs/46_soundness.ipynb #e291d23b
 def _bounds(judge, case, patience, method):
     "Linear bounds at the radius"
     x, y = case.x.to(next(case.model.parameters())), torch.tensor([case.y])
@@ -598,7 +648,8 @@ def _radius(judge, case, patience, method):
     "The radius that linear bounds prove"
     x, y = case.x.to(next(case.model.parameters())), torch.tensor([case.y])
     r = certified_radius(case.model, x, y, case.p, method, case.box, steps=10).item()
-    judge.certified(f'certified_radius {method}', r, 'bound') if r != 0 else judge.note(f'certified_radius {method}', 'undecided')
+    if r != 0: judge.certified(f'certified_radius {method}', r, 'bound')
+    else: judge.note(f'certified_radius {method}', 'undecided')
 
 def _branch(judge, case, patience):
     "Branch and bound, in float32 or float64; what it proves is a lower bound of every margin"
@@ -607,6 +658,7 @@ def _branch(judge, case, patience):
     judge.verdict('branch_and_bound', r.status, 0., r.witness, case.eps)
     if r.lb > -inf: judge.margins('branch_and_bound', np.full(len(judge.pieces[-1][1]), r.lb))
 
+# %% ../nbs/46_soundness.ipynb #bc6086a1
 def _distance(judge, case, r, name='solve_distance'):
     "A distance, searched for within the radius and so never proved beyond it"
     if r.lb > case.eps: judge.note(name, 'bound', f'claims {r.lb!r}, asked within {case.eps!r}')
@@ -614,6 +666,16 @@ def _distance(judge, case, r, name='solve_distance'):
     else: judge.note(name, 'undecided')
     if r.witness is not None: judge.falsified(f'{name}, ub', r.witness, r.ub)
 
+def _program(judge, case, patience, goal, solver, known):
+    "The MIP: decision, smallest margin, or distance; from interval bounds or better ones"
+    layers = intermediate_bounds(case.model, case.x, case.eps, case.p, case.box) if known else None
+    ask, by = (case.model, case.x, case.y, case.eps, case.p, case.box, patience), dict(solver=solver, bounds=layers)
+    if goal == 'distance': return _distance(judge, case, solve_distance(*ask, **by))
+    r = solve_margin(*ask, **by, goal=goal, together=case.seed % 3 > 0)
+    judge.verdict(f'solve_margin {solver}', r.status, 0., r.witness, case.eps)
+    judge.margins('solve_margin', np.full(len(judge.pieces[-1][1]), r.lb))
+
+# %% ../nbs/46_soundness.ipynb #bf454691
 def _file(judge, case, patience, ending):
     "The network written to a file and read again is the same, or refused"
     with tempfile.TemporaryDirectory() as folder:
@@ -625,22 +687,13 @@ def _file(judge, case, patience, ending):
                 stages=('clean', 'region', 'bound'), progress=False).iloc[0]
     judge.verdict(f'file {ending}', r.status, r.lb, r.witness, case.eps)
 
-def _program(judge, case, patience, goal, solver, known):
-    "The MIP: decision, smallest margin, or distance; from interval bounds or better ones"
-    layers = intermediate_bounds(case.model, case.x, case.eps, case.p, case.box) if known else None
-    ask = (case.model, case.x, case.y, case.eps, case.p, case.box, patience, solver, layers)
-    if goal == 'distance': return _distance(judge, case, solve_distance(*ask))
-    r = solve_margin(*ask, goal, together=case.seed % 3 > 0)
-    judge.verdict(f'solve_margin {solver}', r.status, 0., r.witness, case.eps)
-    judge.margins('solve_margin', np.full(len(judge.pieces[-1][1]), r.lb))
-
 # %% ../nbs/46_soundness.ipynb #04f79af9
 nothing_found = dict(status='INFEASIBLE', x=None, v=None, value=None, bound=None)
 solver_lies = {  # each changes one answer (a dict) in place, or gives another
-    'incumbent moved':      lambda a, rng: a.update(x=a['x'] and (np.array(a['x']) + rng.normal(size=len(a['x']))).tolist()),
+    'incumbent moved':      lambda a, rng: a.update(x=a['x'] and [v + rng.normal() for v in a['x']]),
     'incumbent far away':   lambda a, rng: a.update(x=a['x'] and (1e6*rng.normal(size=len(a['x']))).tolist()),
     'incumbent NaN':        lambda a, rng: a.update(x=a['x'] and [np.nan]*len(a['x'])),
-    'incumbent invented':   lambda a, rng: a.update(x=None if a['x'] is None else [0.]*len(a['x']), value=-1., status='FEASIBLE'),
+    'incumbent invented':   lambda a, rng: a.update(x=a['x'] and [0.]*len(a['x']), value=-1., status='FEASIBLE'),
     'no incumbent':         lambda a, rng: a.update(x=None, value=None),
     'duals drawn':          lambda a, rng: a.update(y=a['y'] and rng.normal(size=len(a['y'])).tolist()),
     'duals negated':        lambda a, rng: a.update(y=a['y'] and [-v for v in a['y']]),
@@ -651,7 +704,8 @@ solver_lies = {  # each changes one answer (a dict) in place, or gives another
     'bound NaN':            lambda a, rng: a.update(bound=np.nan),
     'bound infinite':       lambda a, rng: a.update(bound=inf),
     'value NaN':            lambda a, rng: a.update(value=None if a['value'] is None else np.nan),
-    'infeasible, with a point': lambda a, rng: a.update(status='INFEASIBLE', x=a['x'] or [0.]*len(a['columns']), value=0.),
+    'infeasible, with a point':
+        lambda a, rng: a.update(status='INFEASIBLE', x=a['x'] or [0.]*len(a['columns']), value=0.),
     'infeasible, every MIP': lambda a, rng: None if a['relax'] else a.update(nothing_found),
     'optimal, without a point': lambda a, rng: a.update(status='OPTIMAL', x=None, value=None, bound=1.),
     'unbounded':            lambda a, rng: a.update(status='UNBOUNDED', bound=1.),
@@ -660,6 +714,7 @@ solver_lies = {  # each changes one answer (a dict) in place, or gives another
     'a text':               lambda a, rng: 'Segmentation fault',
     'nothing':              lambda a, rng: []}
 
+# %% ../nbs/46_soundness.ipynb #745401b7
 def lying_solver(
     lie:str,    # one of `solver_lies`
     seed:int=0, # of what it makes up
@@ -677,11 +732,12 @@ def lying_solver(
         return answers
     return ask
 
+# %% ../nbs/46_soundness.ipynb #b4c02c84
 def _lie(judge, case, patience, lie, goal='decide'):
     "The MIP with one lie, which must not make its verdict wrong"
     name, solver, ask = f'lie: {lie}, {goal}', ('cbc', 'highs')[case.seed % 2], lying_solver(lie, case.seed)
-    question = (case.model, case.x, case.y, case.eps, case.p, case.box, patience, solver)
-    try: r = (solve_distance if goal == 'distance' else solve_margin)(*question, ask=ask)
+    question = (case.model, case.x, case.y, case.eps, case.p, case.box, patience)
+    try: r = (solve_distance if goal == 'distance' else solve_margin)(*question, solver=solver, ask=ask)
     except (ValueError, RuntimeError, ArithmeticError, KeyError, TypeError):
         if case.kind in may_refuse: raise
         return judge.note(name, 'error')
@@ -693,7 +749,6 @@ def _lied_to(judge, case, patience, lie):
     ask = lying_solver(lie, case.seed)
     with mock.patch.object(sys.modules[certify.__module__], 'solve_margin', partial(solve_margin, ask=ask)):
         _cascade(judge, case, patience, ('clean', 'mip'), f'lie: {lie}, certify')
-
 
 # %% ../nbs/46_soundness.ipynb #887ebea0
 def _checks(case):
@@ -707,12 +762,19 @@ def _checks(case):
     both['branch'] = _branch
     if not mip_takes(case.p): return both
     one, two = ('cbc', 'highs')[::(-1)**case.seed]
-    for goal, solver, known in (('decide', one, False), ('decide', two, True), ('margin', one, True), ('distance', two, True)):
+    asked = (('decide', one, False), ('decide', two, True), ('margin', one, True), ('distance', two, True))
+    for goal, solver, known in asked:
         both[f'milp {goal} {solver}'] = partial(_program, goal=goal, solver=solver, known=known)
     lie, one_word = list(solver_lies)[case.seed % len(solver_lies)], 'infeasible, every MIP'
     goal = ('decide', 'distance')[case.seed//2 % 2]
     both |= {f'lie: {lie}': partial(_lie, lie=lie), f'lie: {one_word}, {goal}': partial(_lie, lie=one_word, goal=goal)}
     return both | {f'lie: {one_word}, certify': partial(_lied_to, lie=one_word)}
+
+# %% ../nbs/46_soundness.ipynb #5ebf02ef
+def _may_be_refused(case, name):
+    "Networks with hooks, state dicts, files of networks whose layers no file can tell"
+    no_layers = name == 'file .safetensors' and case.kind in no_file
+    return case.kind in may_refuse or name == 'file .pt' or no_layers
 
 def examine_case(
     case:Case,           # what `random_case` gave
@@ -726,8 +788,8 @@ def examine_case(
         try:
             with case_settings[case.setting](): check(judge, case, patience)
         except Exception as e:
-            refused = isinstance(e, ValueError) and (case.kind in may_refuse or name == 'file .pt' or name == 'file .safetensors' and case.kind in no_file)
-            judge.note(name, *(('refused',) if refused else ('error', f'{type(e).__name__}: {e}')))
+            if isinstance(e, ValueError) and _may_be_refused(case, name): judge.note(name, 'refused')
+            else: judge.note(name, 'error', f'{type(e).__name__}: {e}')
     return judge.finish()
 
 def check_case(
@@ -737,6 +799,7 @@ def check_case(
     "What is wrong about a case; empty: nothing"
     return [f for f in examine_case(case, patience) if f.wrong]
 
+# %% ../nbs/46_soundness.ipynb #8acddac2
 def _examined(seed, patience, share, kinds):
     "A job of the gate: rows of its table"
     threads = torch.get_num_threads()
@@ -780,10 +843,14 @@ def soundness(
     def show(rows):
         for r in rows:
             seen.add(r['seed']); said[r['said']] = said.get(r['said'], 0) + 1
-            if r['wrong']: wrong.append(r); print(f"WRONG seed {r['seed']} ({r['kind']}, p={r['norm']}): {r['method']}: {r['wrong']}", flush=True)
-        if len(seen) % 50 == 0: print(f'{len(seen)} cases, {said}, {len(wrong)} wrong, {time.monotonic() - start:.0f} s', flush=True)
+            if not r['wrong']: continue
+            wrong.append(r)
+            print(f"WRONG seed {r['seed']} ({r['kind']}, p={r['norm']}): {r['method']}: {r['wrong']}", flush=True)
+        if len(seen) % 50: return
+        print(f'{len(seen)} cases, {said}, {len(wrong)} wrong, {time.monotonic() - start:.0f} s', flush=True)
     soundness_gate(n, seed, workers, patience, share, show)
-    print(f"{n} cases from seed {seed}: {sum(said.values())} statements, {len(wrong)} wrong{': seeds ' + str(sorted({r['seed'] for r in wrong})) if wrong else ''}")
+    where = f": seeds {sorted({r['seed'] for r in wrong})}" if wrong else ''
+    print(f'{n} cases from seed {seed}: {sum(said.values())} statements, {len(wrong)} wrong{where}')
     sys.exit(1 if wrong else 0)
 
 if __name__ == '__main__' and Path(sys.argv[0]).stem == 'soundness': soundness()  # python -m mmr_nb.soundness

@@ -99,7 +99,8 @@ def publish(
     made.update(more)
     missing = {'command', 'device'} - {*made}
     if missing:
-        raise ValueError(f'publish: the card of {run.name} lacks {", ".join(sorted(missing))}: give it, as command="mmr_train ..."')
+        raise ValueError(f'publish: the card of {run.name} lacks {", ".join(sorted(missing))}: give it, '
+                         'as command="mmr_train ..."')
     measured = dict(test_error=_error('test_error', test_error), robust=[_check_robust(r) for r in robust])
     return save_weights(model.float(), file, tuple(model.card['input_shape']), **{**made, **measured, 'name': name})
 
@@ -109,7 +110,8 @@ def _row(card):
     scheme, r = card.get('scheme') or {}, (card.get('robust') or [{}])[0]
     percent = lambda v: None if v is None else 100*v
     name = scheme.get('name') if isinstance(scheme, dict) else scheme
-    run = dict(data=card.get('data'), scheme=name, epochs=card.get('epochs'), minutes=round(card.get('seconds', math.nan)/60, 1))
+    minutes = round(card.get('seconds', math.nan)/60, 1)
+    run = dict(data=card.get('data'), scheme=name, epochs=card.get('epochs'), minutes=minutes)
     asked = {k: r.get(k) for k in ('p', 'eps', 'points')}
     bounds = dict(robust_error_lb=percent(r.get('lb')), robust_error_ub=percent(r.get('ub')))
     return dict(run, test_error=percent(card.get('test_error')), **asked, **bounds)
