@@ -322,7 +322,7 @@ def _price_l2(w, steps, rounds):
 # %% ../nbs/40_ball.ipynb #57e881b0
 @patch
 def least(self:Steps,
-    w:Tensor,       # rows, [n, d], one for each of n points
+    w:Tensor,       # rows, [n, d], one for each of n points; any number where there is one point
     rounds:int=50,  # Newton steps at most (p = 2)
 )->Tensor:          # [n] in float64, never above the true minimum of w.delta; with gradients in w
     "Least value of linear functions over ball and box (the dual problem of A.1)"

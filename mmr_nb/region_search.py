@@ -21,6 +21,7 @@ from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, steepest
 from .bounds import adam_step, intermediate_bounds
+from .branch import split_gains
 from .milp import read_timeout
 
 # %% ../nbs/11_region_search.ipynb #23435a64
@@ -461,7 +462,7 @@ def half_spaces(
     return w, t, torch.cat(seen, 1) if seen else w[:, :0]
 
 # %% ../nbs/11_region_search.ipynb #aa1fc225
-def _value(best, w, t, r): return t + best.within(r, len(w)).steps().least(w)
+def _value(best, w, t, r): return t + best.within(r, 1).steps().least(w)
 
 def climb(
     local:Local,
@@ -511,17 +512,16 @@ def split_parts(
         halves.append(replace(parts, signs=signs, lb=lb, ub=ub))
     return Parts.cat(halves)
 
-def choose_units(local, best, parts, r, candidates=4):
+def choose_units(local, best, parts, r, candidates=32):
     "The unit to split in each part, which has a free one"
-    seen, l, u = half_spaces(local, parts)[2], parts.lb, parts.ub
+    (w, t, seen), l, u = half_spaces(local, parts), parts.lb, parts.ub
     cost = torch.where(parts.free, -seen.abs()*l*u/(u - l).clamp(min=1e-300), -1.)
     top = cost.topk(min(candidates, local.k), dim=1)
-    if top.indices.shape[1] == 1: return top.indices[:, 0]
     again = torch.arange(len(parts)).repeat_interleave(top.indices.shape[1])
     halves = split_parts(parts[again], top.indices.flatten())
-    v = _value(best, *half_spaces(local, halves)[:2], r).clamp(max=0).view(2, *top.indices.shape)
-    worth = (v.amin(0) + 1e-3*v.amax(0)).masked_fill(top.values < 0, -inf)
-    return top.indices.gather(1, worth.argmax(1, keepdim=True))[:, 0]
+    after = _value(best, *half_spaces(local, halves)[:2], r).view(2, *top.indices.shape)
+    gains = split_gains(_value(best, w, t, r), after).masked_fill(top.values < 0, -inf)
+    return top.indices.gather(1, gains.argmax(1, keepdim=True))[:, 0]
 
 # %% ../nbs/11_region_search.ipynb #cf98f1dc
 prices = (.5, 1., 2., 4.) # of the half-space, relative to the unit's own norm
@@ -531,7 +531,7 @@ def tighten_caps(
     local:Local,
     best:Nearest,
     parts:Parts,
-    units:int=32, # how many free units of the first open layer, the most costly first
+    units:int=8,  # how many free units of the first open layer, the most costly first
 )->Parts:
     "Bounds of units on the cap of each part: ball and half-space"
     first, B = local.sizes[0] if local.sizes else 0, len(parts)
@@ -547,7 +547,7 @@ def tighten_caps(
     for sign in (1., -1.):
         rows = sign*a[:, :, None] + rho[..., None]*w[:, None, None]
         rows = rows.flatten(0, 2)
-        least = best.within(best.ub, len(rows)).steps().least(rows).view_as(rho)
+        least = best.within(best.ub, 1).steps().least(rows).view_as(rho)
         lows.append((least + sign*local.c[at][..., None] + rho*t[:, None, None]).amax(2))
     few = lambda b: b.gather(1, at)
     keep = value > 0
