@@ -467,6 +467,7 @@ def margin_rows(
     K = net.n_classes
     return net.affines[-1].transpose((F.one_hot(y, K) - F.one_hot(s, K)).to(net.dtype)).flatten(1)
 
+# %% ../nbs/08_bounds.ipynb #741ef922
 def _margins(at, y, how, known=None):
     "Bounds on f_y - f_s [b, K] and their rounding errors; what is known of the hidden layers"
     net, hidden, (pi, s), out = at.net, hidden_bounds(at, how, known), _rivals(y, at.net.n_classes), []
@@ -575,6 +576,7 @@ def _climb(at, hidden, under, top, rows, t, lr):
     for r, keep, slopes in asked: r.ascend(keep, [next(grads) for _ in slopes], t, lr)
     return value.detach().nan_to_num(-inf, inf, -inf)
 
+# %% ../nbs/08_bounds.ipynb #36b8725f
 def _ascent(at, y, v, err, known, how):
     "Margins v [b, K] improved by searching slopes, until all are good enough or the steps are spent"
     if not at.zs: return v  # no slopes to search
@@ -685,6 +687,7 @@ def certified_radius(
     radius = lambda c: _bisect(net, net64, ball[c], y[c], How(method, memory=memory), steps)
     return torch.cat([ball.eps[:0], *map(radius, _point_chunks(net, len(x), memory))])
 
+# %% ../nbs/08_bounds.ipynb #64546d7a
 def _bisect(net, net64, ball, y, how, steps):
     "`certified_radius` for a few points; bounds of a radius that failed are known for all that are smaller"
     lo, hi, end = torch.zeros_like(ball.eps), torch.full_like(ball.eps, inf), _diameter(ball)

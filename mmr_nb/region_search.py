@@ -109,6 +109,7 @@ def local_region(
         if i.start and len(M): V[i] += M @ V[:i.start]; a[i] += M @ a[:i.start]
     return V, a
 
+# %% ../nbs/11_region_search.ipynb #582f1cd3
 def flip_unit(
     local:Local,
     on:Tensor,  # pattern, bool [k]
@@ -216,6 +217,7 @@ def polytope_distance(
     good = bool((G @ delta >= h - 1e-7).all()) and lb < inf
     return PolytopeDistance(lb, delta if good else None)
 
+# %% ../nbs/11_region_search.ipynb #4d06fe65
 def _added_up(G, h, mu, x, p, box):
     "Distance of the half-space that rows with weights mu >= 0 add up to; no proof without finite weights"
     mu = mu.double().nan_to_num(0, 0, 0).clamp(min=0)
@@ -579,6 +581,7 @@ def _first_crossing(local, best, delta):
         grid = low + torch.linspace(0, 1, 25, dtype=size.dtype)[1:]*(high - low)
     return torch.where(hit.any(1, keepdim=True), high, inf)*delta
 
+# %% ../nbs/11_region_search.ipynb #878b1591
 def descend(
     local:Local,
     best:Nearest,
@@ -692,6 +695,7 @@ def shrink(self:_Branch):
     few['lb'], few['ub'] = torch.maximum(few['lb'], self.local.lb), torch.minimum(few['ub'], self.local.ub)
     self.push(replace(parts, **few)[~empty])
 
+# %% ../nbs/11_region_search.ipynb #c3a4ef97
 @patch
 def run(self:_Branch, max_parts):
     "Split the nearest parts until the minimum is proved or the budget is spent: parts bounded"
@@ -730,6 +734,7 @@ class MinimalPerturbation:
     @property
     def exact(self): return (self.lb >= self.ub*(1 - tol_exact)) | (self.lb == inf)
 
+# %% ../nbs/11_region_search.ipynb #a4ba0c60
 @exact_arithmetic
 @torch.no_grad()
 def minimal_perturbation(
