@@ -103,7 +103,7 @@ def read_eps(
 
 # %% ../nbs/40_ball.ipynb #a6829684
 def read_box(
-    box,                # (lowest, highest) value of an input: numbers, or tensors that broadcast to an input; None: no box
+    box,                # (lowest, highest) value of an input: numbers, or tensors that broadcast to it; None: no box
     x:Tensor,           # inputs, [b, *input_shape]
     who:str='read_box', # function that was called, for the message
 )->tuple:               # (lo, hi) like x, float64; -inf and inf without a box

@@ -34,7 +34,7 @@ def mmr_loss(
     gamma_rb:float,     # $\gamma_B$, margin wanted from region boundaries, in units of the input
     gamma_db:float,     # $\gamma_D$, margin wanted from decision boundaries
     n_rb:int,           # $k_B$, number of nearest region boundaries; 0: the decision term alone (MMR-dD)
-    n_db:int|None=None, # $k_D$, of nearest decision boundaries; None: K (the sum, divided by K); 0: the region term alone
+    n_db:int|None=None, # $k_D$, of nearest decision boundaries; None: K (the sum over K); 0: the region term alone
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
     p = read_norm(p, 'mmr_loss', among=None)
@@ -78,13 +78,11 @@ def mmr_universal_loss(
     gamma_1:float,      # margin wanted in l_1, from both kinds of boundary
     gamma_inf:float,    # margin wanted in l_inf
     n_rb:int,           # number of nearest region boundaries, for each norm
-    n_db:int|None=None, # number of nearest decision boundaries; None: K - 1, as the paper
 )->Tensor:              # scalar, mean over the batch, lambdas included
     "MMR-Universal (Croce and Hein, ICLR 2020): l_1 and l_inf margins from one computation of the rows"
     ps, gammas, weights = (1., inf), (gamma_1, gamma_inf), (lmbd_1, lmbd_inf)
     rows = _rows(model, x, y, 'mmr_universal_loss')
-    if n_db is None: n_db = rows.net.n_classes - 1
-    n_rb, n_db = _checked(rows.net, n_rb, n_db, gammas, 'mmr_universal_loss')
+    n_rb, n_db = _checked(rows.net, n_rb, rows.net.n_classes - 1, gammas, 'mmr_universal_loss')
     with torch.autocast(x.device.type, enabled=False):
         d_rb, d_db = rows.unit_distances(ps, n_rb, gammas), rows.rival_distances(y, ps, n_db, gammas)
         terms = (w*_kmmr(a, b, g, g, n_rb, n_db) for w, a, b, g in zip(weights, d_rb, d_db, gammas))

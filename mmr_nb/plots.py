@@ -46,7 +46,7 @@ def _split(
 tol_split = 1e-9 # a region thinner than this, relative to the window, is not cut off
 
 def _distances(lines, points):
-    "Signed distances of points [m, 2] from lines (v1, v2, a), [n, 3] -> [m, n]; without a gradient inf, or 0 where a = 0"
+    "Signed distances of points [m, 2] from lines (v1, v2, a), [n, 3] -> [m, n]; where v = 0: inf, or 0 if a is"
     norm = np.hypot(lines[:, 0], lines[:, 1])
     f = points @ lines[:, :2].T + lines[:, 2]
     return np.where(norm > 0, f/np.where(norm > 0, norm, 1), np.where(f > 0, inf, np.where(f < 0, -inf, 0)))

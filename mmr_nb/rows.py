@@ -226,7 +226,7 @@ def scan(self:Rows,
     qs:list,              # dual norms, computed from the same rows
     n:int|None=None,      # how many nearest hyperplanes are wanted; None: all
     limits:list|None=None,# for each dual norm, the largest distance of interest; None: none
-)->tuple:                 # (distances, norms): for each dual norm [b, sum n_l]; inf and 0 where ruled out or the row is zero
+)->tuple:                 # (distances, norms): for each dual norm [b, sum n_l]; inf and 0 where ruled out or V = 0
     "Distances to the nearest hidden units' hyperplanes, exact for the n nearest within the limit (Lemma 3.1)"
     b, slack = len(self.zs[0]), 1 + tol_tie[self.net.dtype]
     tau = {q: self.zs[0].new_full((b, 1), t) for q, t in zip(qs, limits or [inf]*len(qs))}
@@ -348,7 +348,8 @@ def pairing(self:Rows,
             G = _gated(self.steps[m].linear(G.reshape(-1, *self.steps[m].in_shape)).flatten(1),
                        self.slopes[m], off, b)
     if not self.is_local(l) and self.is_large(l):
-        n, f = torch.arange(len(u), device=u.device), self.steps[l].linear(G.reshape(-1, *self.steps[l].in_shape)).flatten(1)
+        n, step = torch.arange(len(u), device=u.device), self.steps[l]
+        f = step.linear(G.reshape(-1, *step.in_shape)).flatten(1)
         return (f[n, u] if v is None else f[n, u] - f[n, v]).sum()
     start = self.start(l)
     return ((torch.zeros_like(start).index_add(0, u, G) if v is None
