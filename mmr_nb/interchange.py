@@ -4,23 +4,24 @@
 
 # %% auto #0
 __all__ = ['tol_outputs', 'OnnxNode', 'OnnxNetwork', 'load_onnx', 'run_onnx', 'save_onnx', 'Atom', 'All', 'Any', 'PropertyCase',
-           'Property', 'read_vnnlib', 'make_property', 'ball_property', 'write_vnnlib', 'PropertyNetwork',
-           'split_inputs', 'Answer', 'replace_formula', 'verify', 'witness_text', 'read_instances', 'verify_all',
+           'Property', 'read_vnnlib', 'make_property', 'ball_property', 'write_vnnlib', 'PropertyNetwork', 'Matrices',
+           'Pieces', 'Seen', 'split_inputs', 'Answer', 'verify', 'witness_text', 'read_instances', 'verify_all',
            'interchange_folder', 'known_verdicts']
 
 # %% ../nbs/15_interchange.ipynb #9d101ac5
 import contextlib, copy, csv, hashlib, io, itertools, logging, math, os, re, time, warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
 from math import inf
 from pathlib import Path
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from .ball import exact_arithmetic
-from .lowering import Scale, lower
-from .bounds import interval_bounds, margin_bounds
+from .ball import Ball, exact_arithmetic, read_ball
+from .lowering import lower
+from .attacks import falsify
+from .bounds import How, centre_of, hidden_bounds, interval_bounds, margin_bounds, relu_lines
 from .runs import write_file
 from .solver import read_timeout
 from .certify import certify, tol_margin
@@ -1072,22 +1073,17 @@ def _values(formula, each):
 
 # %% ../nbs/15_interchange.ipynb #445d04ac
 class PropertyNetwork(nn.Module):
-    "u in [-1, 1]^d to logits (0, v_1, ..., v_m): a counterexample is a point where class 0 loses"
+    "Inputs to logits (0, v_1, ..., v_m): a counterexample is an input of the box where class 0 loses"
     def __init__(self, net, case, prop, input_shape, atoms_only=False):
         super().__init__()
         self.net, self.input_shape = copy.deepcopy(net).double().eval(), tuple(input_shape)
-        self.formula, self.atoms_only = case.formula, atoms_only
-        centre, radius = _around(case)
+        self.formula, self.atoms_only, self.box = case.formula, atoms_only, _outwards(case, self.input_shape)
         A, c = _exact_rows(case.formula.atoms(), prop.n_inputs, prop.n_outputs)
         self.reads_input = bool(A[:, :prop.n_inputs].any())
-        for k, v in dict(centre=centre, radius=radius, A=A if self.reads_input
-                         else A[:, prop.n_inputs:], c=c).items():
-            self.register_buffer(k, v)
-    def inputs(self, u): return (self.centre + self.radius*u.flatten(1)).reshape(len(u),
-        *self.input_shape)
-    def forward(self, u):
-        x = self.inputs(u)
-        y = self.net(x).flatten(1)
+        self.register_buffer('A', A if self.reads_input else A[:, prop.n_inputs:])
+        self.register_buffer('c', c)
+    def forward(self, x):
+        y = self.net(x.reshape(len(x), *self.input_shape)).flatten(1)
         v = F.linear(torch.cat([x.flatten(1), y], 1) if self.reads_input else y, self.A, self.c)
         if not self.atoms_only:
             tops = self.formula.parts if isinstance(self.formula, Any) else (self.formula,)
@@ -1095,19 +1091,27 @@ class PropertyNetwork(nn.Module):
             v = torch.cat([_values(f, each) for f in tops], 1)
         return F.pad(v, (1, 0))
 
-def _around(case):
-    "Centre and radius, float64, of a box that contains the case's"
-    centre = [float((l + h)/2) for l, h in zip(case.lo, case.hi)]
-    radius = []
-    for c, l, h in zip(centre, case.lo, case.hi):
-        exact = max(h - Fraction(c), Fraction(c) - l)
-        r = float(exact)
-        radius.append(r if Fraction(r) >= exact else math.nextafter(r, inf))
-    return torch.tensor(centre, dtype=torch.float64), torch.tensor(radius, dtype=torch.float64)
+
+# %% ../nbs/15_interchange.ipynb #6b99e33b
+def _outwards(case, shape):
+    "Least and greatest inputs of a case in float64, each [*shape], rounded away from each other"
+    def rounded(v, far):
+        near = float(v)
+        inside = near > v if far < 0 else near < v
+        return math.nextafter(near, far) if inside else near
+    return tuple(torch.tensor([rounded(v, far) for v in values], dtype=torch.float64).view(shape)
+                 for values, far in ((case.lo, -inf), (case.hi, inf)))
+
+def _ball(question):
+    "The centre of a question's box as a batch of one, and a radius that reaches every corner"
+    lo, hi = question.box
+    x = (lo + hi)/2
+    return x[None], math.nextafter(torch.maximum(x - lo, hi - x).max().item(), inf)
+
 
 # %% ../nbs/15_interchange.ipynb #9504036c
-_few_inputs = 12        # boxes with at most so many inputs that move are halved
-_most_pieces = 2_000_000
+_few_inputs = 12          # boxes with at most so many inputs that move are halved ...
+_largest_matrix = 2**22   # ... where no affine step has a matrix of more entries
 
 def _excluded(formula, each):
     "Upper bound of a formula's value from upper bounds of its atoms"
@@ -1115,69 +1119,201 @@ def _excluded(formula, each):
     parts = torch.stack([_excluded(p, each) for p in formula.parts])
     return parts.amax(0) if isinstance(formula, Any) else parts.amin(0)
 
-def _scaled(net, half):
-    "The network about pieces with half sides `half`: its input is a place in units of these"
-    first, d = net.steps[0], (len(half),)
-    return replace(net, steps=(replace(first, ops=(Scale(half, d, d), *first.ops)), *net.steps[1:]))
+def _can_split(net, lo, hi):
+    "Is a lowered network small, and does its box move in few directions?"
+    sizes = (math.prod(A.in_shape)*math.prod(A.out_shape) for A in net.affines)
+    return int((hi > lo).sum()) <= _few_inputs and max(sizes) <= _largest_matrix
 
-@torch.no_grad()
-def _slopes(net, formula, x):
-    "Slopes of the formula's value along each input at points [n, d]: [n, d]"
-    with torch.enable_grad():
-        at = x.clone().requires_grad_()
-        value = _excluded(formula, iter(net(at)[1][:, 1:].T))
-        return torch.autograd.grad(value.sum(), at)[0]
 
-# %% ../nbs/15_interchange.ipynb #fce1aea4
-@torch.no_grad()
-def _look(net, formula, x):
-    "(upper bound of the formula's value on each piece, points tried [2n, d], values there, steepness along each input)"
-    low = margin_bounds(net, x, torch.zeros(len(x), dtype=torch.long), 1., inf, 'crown', None)[:,
-        1:]
-    ends = interval_bounds(net, x - 1, x + 1)[-1]
-    size = torch.maximum(ends[0].abs(), ends[1].abs()).amax(1)
-    upper = _excluded(formula, iter(-low.T)) + tol_margin*size
-    slopes = [_slopes(net, formula, x + m) for m in (0., -.5, .5)]
-    # its centre, and the corner that looks best from there
-    tried = torch.cat([x, x + slopes[0].sign()])
-    values = _excluded(formula, iter(net(tried)[1][:, 1:].T))
-    return upper.nan_to_num(inf, inf, inf), tried, values, sum(s.abs() for s in slopes)/3
+# %% ../nbs/15_interchange.ipynb #c522b4d8
+@dataclass(frozen=True)
+class Matrices:
+    "A small network: its affine steps as matrices, and how far rounding may take each of their outputs"
+    W:list
+    b:list
+    err:list
+    relus:list
 
-# %% ../nbs/15_interchange.ipynb #6d97a994
+def _matrices(question, net):
+    "The matrices of a question's lowered network, with margins for rounding that hold on all of its box"
+    def matrix(step):
+        n = math.prod(step.in_shape)
+        return step.linear(torch.eye(n, dtype=torch.float64).view(n, *step.in_shape)).flatten(1).T.contiguous()
+    x, radius = _ball(question)
+    at = centre_of(net, net, read_ball(x, radius, inf, question.box))
+    errors = [4*e[0] for e in hidden_bounds(at, How('interval')).errors]
+    return Matrices([matrix(s) for s in net.affines], [s.bias.flatten() for s in net.affines], errors, net.relus)
+
+
+# %% ../nbs/15_interchange.ipynb #4df05244
+@dataclass(frozen=True)
+class Pieces:
+    "Parts of a box, and which ReLUs are known to be on (1) or off (-1) there"
+    lo:Tensor    # [n, d]
+    hi:Tensor
+    sign:Tensor  # int8 [n, hidden units]
+    def __len__(self): return len(self.lo)
+    def __getitem__(self, i): return Pieces(self.lo[i], self.hi[i], self.sign[i])
+
+def _joined(parts):
+    "Pieces side by side"
+    return Pieces(*(torch.cat([getattr(p, name) for p in parts]) for name in ('lo', 'hi', 'sign')))
+
+
+# %% ../nbs/15_interchange.ipynb #85850ce9
+def _pulled(net, h, k, lines, at=None):
+    "Rows on the inputs of affine step k as rows on x, and what each layer's lines lose at the centre"
+    lost = []
+    for j in reversed(range(k)):
+        here = lines[j][:, None] if at is None else lines[j][at]
+        low, up, gap_low, gap_up = here.unbind(-2)
+        pos, neg = h.clamp(min=0), h.clamp(max=0)
+        lost.append(pos*gap_low - neg*gap_up)
+        h = (pos*low + neg*up) @ net.W[j]
+    return h, lost
+
+def _least(w, lo, hi): return (torch.where(w > 0, lo, hi)*w).sum(-1)
+
+
+# %% ../nbs/15_interchange.ipynb #77cc36b5
+_rows = 2048  # that are pulled back at a time: what they need stays in the cache
+
+def _tighten(net, k, z, bounds, room, lines):
+    "Bounds of the units of layer k whose sign is open, by backward substitution"
+    lb, ub = bounds
+    at, unit = net.relus[k].is_unit((lb < 0) & (ub > 0)).nonzero(as_tuple=True)
+    sign = torch.where(z[at, unit] < 0, -1., 1.).double()
+    for _ in range(2):
+        v = sign*z[at, unit] - net.err[k][unit]
+        for c in torch.arange(len(at)).split(_rows):
+            a = at[c]
+            w, lost = _pulled(net, net.W[k][unit[c]]*sign[c, None], k, lines, a)
+            v[c] += _least(w, room[0][a], room[1][a]) - sum(l.sum(1) for l in lost)
+        up = sign > 0
+        lb = torch.maximum(lb, lb.index_put((at[up], unit[up]), v[up]))
+        ub = torch.minimum(ub, ub.index_put((at[~up], unit[~up]), -v[~up]))
+        left = ~(v > 0)
+        at, unit, sign = at[left], unit[left], -sign[left]
+    return lb, ub
+
+
+# %% ../nbs/15_interchange.ipynb #5d849419
+def _layers(net, p):
+    "(values at the centres, (middle, half width) of the outputs, lines of every layer, signs) of pieces"
+    y, L, U, lines, signs = (p.lo + p.hi)/2, p.lo, p.hi, [], []
+    room, known = (p.lo - y, p.hi - y), p.sign.split([len(b) for b in net.b[:-1]], 1)
+    for k, (W, b, err) in enumerate(zip(net.W, net.b, net.err)):
+        z, m, r = y @ W.T + b, (L + U)/2 @ W.T + b, (U - L)/2 @ W.abs().T + err
+        if k == len(known): return z, (m, r), lines, torch.cat(signs, 1) if signs else p.sign
+        lb, ub, on, off = m - r, m + r, known[k] > 0, known[k] < 0
+        lb, ub = torch.where(on, lb.clamp(min=0), lb), torch.where(off, ub.clamp(max=0), ub)
+        if k: lb, ub = _tighten(net, k, z, (lb, ub), room, lines)
+        relu = net.relus[k]
+        low, up, height = relu_lines(lb, ub, relu.leak(lb))
+        y, L, U = relu(z), relu(lb), relu(ub)
+        lines.append(torch.stack([low, up, y - low*z, up*z + height - y], 1))
+        signs.append((lb >= 0).to(torch.int8) - (ub <= 0).to(torch.int8))
+
+
+# %% ../nbs/15_interchange.ipynb #c02d2556
+@dataclass(frozen=True)
+class Seen:
+    "What was found out about pieces"
+    value:Tensor # of the constraints at their centres, [n, m]
+    base:Tensor  # the constraints are at most -base - w (x - centre): [n, m]
+    w:Tensor     # [n, m, d]
+    top:Tensor   # the formula's value is at most this, [n]
+    which:Tensor # the constraint that decided that, [n]
+    lost:list    # what its row lost at each layer's lines, the last first, [n, units]
+    lines:list
+    sign:Tensor  # as in `Pieces`
+    def __getitem__(self, i):
+        return Seen(*([t[i] for t in v] if isinstance(v, list) else v[i] for v in vars(self).values()))
+
+def _look(net, formula, p):
+    "Bounds of a formula on pieces"
+    z, (m, r), lines, sign = _layers(net, p)
+    x, at = (p.lo + p.hi)/2, torch.arange(len(p))
+    w, lost = _pulled(net, -net.W[-1][1:].expand(len(p), -1, -1), len(lines), lines)
+    base = -z[:, 1:] - net.err[-1][1:] - sum(l.sum(2) for l in lost)
+    base = base - tol_margin*(m.abs() + r).amax(1, keepdim=True)
+    least = base + _least(w, (p.lo - x)[:, None], (p.hi - x)[:, None])
+    upper = (-least).nan_to_num(inf, inf, inf)
+    top = _excluded(formula, iter(upper.T))
+    which = (upper == top[:, None]).to(torch.uint8).argmax(1)
+    return Seen(z[:, 1:], base, w, top, which, [l[at, which] for l in lost], lines, sign)
+
+
+# %% ../nbs/15_interchange.ipynb #dc2d23ab
+def _gain(net, p, seen):
+    "What halving each side of pieces may gain, [n, d]"
+    width, n = p.hi - p.lo, len(p)
+    gain = .05*seen.w[torch.arange(n), seen.which].abs()*width
+    slope, size = torch.eye(width.shape[1], dtype=width.dtype).repeat(2, n, 1, 1)
+    for W, lines, lost in zip(net.W, seen.lines, reversed(seen.lost)):
+        slope, size = slope @ W.T, size @ W.abs().T
+        moved = (slope.abs() + 1e-3*size)*width[..., None]  # sizes count where slopes cancel
+        gain = gain + (moved @ (lost/moved.sum(1).clamp(min=1e-300))[..., None])[..., 0]
+        slope, size = slope*lines[:, 1:2], size*lines[:, 1:2]
+    return gain
+
+
+# %% ../nbs/15_interchange.ipynb #d4ae2396
+def _cut(p, base, w):
+    "Pieces without what constraints rule out along single coordinates: base + w (x - centre) has to be at most 0"
+    x, lo, hi = (p.lo + p.hi)/2, p.lo, p.hi
+    for v, beta in [*zip(w.unbind(1), base.unbind(1))]*2:
+        least = beta + _least(v, lo - x, hi - x)
+        room = least.clamp(max=0).neg()[:, None]/v.abs().clamp(min=1e-300)*(1 + 1e-9) + 1e-12*(1 + x.abs())
+        lo, hi = torch.where(v < 0, torch.maximum(lo, hi - room), lo), torch.where(v > 0, torch.minimum(hi, lo + room), hi)
+    return Pieces(lo, hi, p.sign)
+
+def _halves(p, gain):
+    "Both halves of each piece, along the side with the greatest gain"
+    width = p.hi - p.lo
+    gain = torch.where(width > 1e-13*(p.lo.abs() + p.hi.abs()), gain.nan_to_num(0., 0., 0.) + 1e-30*width, -1.)
+    axis = gain.argmax(1, keepdim=True)
+    middle = ((p.lo + p.hi)/2).gather(1, axis)
+    lo, hi = p.lo.scatter(1, axis, middle), p.hi.scatter(1, axis, middle)
+    return Pieces(torch.cat([p.lo, lo]), torch.cat([hi, p.hi]), p.sign.repeat(2, 1)), bool((gain.amax(1) < 0).any())
+
+
+# %% ../nbs/15_interchange.ipynb #e002cb83
 @exact_arithmetic
+@torch.no_grad()
 def split_inputs(
     question:PropertyNetwork,  # with `atoms_only`
     until:float,        # time.monotonic() at which to stop
     batch:int=512,      # pieces bounded at once
-)->tuple:               # ('unsat' | 'sat' | 'unknown', u in [-1, 1]^d or None, pieces looked at)
-    "Decide a question by halving its box along one input at a time"
-    d, formula, count = len(question.centre), question.formula, 0
-    net = lower(question, (d,), torch.float64, anew=True)
-    free = question.radius > 1e-12*(question.centre.abs() + question.radius)
-    random = 2*torch.rand(256, d, generator=torch.Generator().manual_seed(0),
-                          dtype=torch.float64) - 1
-    # where a piece is flat, its longest side in these units
-    usual = .1*_slopes(net, formula, random).abs().mean(0)
-    waiting = {(0,)*d: [torch.zeros(1, d, dtype=torch.float64)]}
+)->tuple:               # ('unsat' | 'sat' | 'unknown', an input or None, pieces looked at)
+    "Decide a question by halving its box, one side of each piece at a time"
+    lo, hi, formula, count = *(t.flatten()[None] for t in question.box), question.formula, 0
+    lowered = lower(question, question.input_shape, torch.float64, anew=True)
+    net = _matrices(question, lowered)
+    value, must = (lambda v: _excluded(formula, iter(v.T))), torch.tensor(_must(formula))
+    waiting = [Pieces(lo, hi, torch.zeros(1, sum(map(len, net.b[:-1])), dtype=torch.int8))]
     while waiting:
-        key = max(waiting, key=lambda k: sum(map(len, waiting[k])))
-        x, half = torch.cat(waiting.pop(key)), torch.tensor([2.**-k for k in key],
-            dtype=torch.float64)
-        if len(x) > batch: waiting[key], x = [x[batch:]], x[:batch]
-        if time.monotonic() > until or count > _most_pieces or max(key) > 40:
-            return 'unknown', None, count
-        upper, tried, value, steep = _look(_scaled(net, half), formula, x)
-        count += len(x)
-        if (value >= 0).any(): return 'sat', tried[value.argmax()]*half, count
-        left = upper >= 0
-        axis = torch.where(free, steep + usual*half + 1e-30*half, -1.)[left].argmax(1)
-        for j in axis.unique().tolist():
-            part, move = x[left][axis == j].clone(), torch.zeros(d, dtype=torch.float64)
-            part[:, j] *= 2  # in units of the halved side
-            move[j] = 1
-            child = tuple(k + (i == j) for i, k in enumerate(key))
-            waiting.setdefault(child, []).extend([part - move, part + move])
+        p = waiting.pop()
+        while waiting and len(p) < batch: p = _joined([p, waiting.pop()])
+        if len(p) > batch: waiting, p = [*waiting, p[batch:]], p[:batch]
+        if time.monotonic() > until: return 'unknown', None, count
+        seen, count = _look(net, formula, p), count + len(p)
+        corner = torch.where(seen.w[torch.arange(len(p)), seen.which] < 0, p.hi, p.lo)
+        tried = torch.cat([(p.lo + p.hi)/2, corner]).view(-1, *question.input_shape)
+        values = value(torch.cat([seen.value, lowered(tried[len(p):])[1][:, 1:]]))
+        if (values >= 0).any(): return 'sat', tried[values.argmax()], count
+        p, seen = Pieces(p.lo, p.hi, seen.sign)[keep := ~(seen.top < 0)], seen[keep]
+        if not len(p): continue
+        halves, stuck = _halves(_cut(p, seen.base[:, must], seen.w[:, must]), _gain(net, p, seen))
+        if stuck: return 'unknown', None, count
+        waiting.append(halves)
     return 'unsat', None, count
+
+def _must(formula):
+    "Which atoms of a formula hold wherever it does: those that stand in no `or`"
+    if isinstance(formula, Atom): return [True]
+    return [m and isinstance(formula, All) for f in formula.parts for m in _must(f)]
+
 
 # %% ../nbs/15_interchange.ipynb #874c025e
 @dataclass
@@ -1231,30 +1367,28 @@ class _Judge:
 
 # %% ../nbs/15_interchange.ipynb #26e78dfc
 @torch.no_grad()
-def _deepen(question, u, steps=30):
-    "Points along an ascent of the formula's value from u, the value rising"
-    net, size = lower(question, u.shape[1:], torch.float64), .25
+def _deepen(question, x, steps=30):
+    "Points along an ascent of the formula's value from x, the value rising"
+    net, (lo, hi), size = lower(question, x.shape[1:], torch.float64), question.box, .25
     value = lambda v: net(v)[1][:, 1:].amax(1)
-    best = value(u)
-    yield u
+    best = value(x)
+    yield x
     for _ in range(steps):
         with torch.enable_grad():
-            at = u.clone().requires_grad_()
+            at = x.clone().requires_grad_()
             [slope] = torch.autograd.grad(value(at).sum(), at)
-        new = (u + size*slope.sign()).clamp(-1, 1)
+        new = (x + size*(hi - lo)/2*slope.sign()).clamp(lo, hi)
         if (now := value(new)) > best:
-            u, best = new, now
-            yield u
+            x, best = new, now
+            yield x
         else: size /= 2
 
-def _replayed(judge, case, question, u):
+def _replayed(judge, case, question, x):
     "An answer from a candidate, if it is a counterexample to everybody"
-    single = judge.run is None and _own_type(judge.net) == torch.float64
     seen = None
-    for v in _deepen(question, u):
-        x = question.inputs(v).flatten()
+    for v in _deepen(question, x):
         for dtype in (torch.float32, torch.float64):
-            own, theirs, y, x_in = judge(case, x, dtype)
+            own, theirs, y, x_in = judge(case, v.flatten(), dtype)
             if own and theirs in (True, None):
                 return Answer('sat', x_in.reshape(judge.shape).numpy(), y, runtime=theirs)
             if own:
@@ -1262,43 +1396,72 @@ def _replayed(judge, case, question, u):
                               reason='a counterexample in float64 that the runtime does not confirm')
     return seen
 
+
 # %% ../nbs/15_interchange.ipynb #6c5b42e5
+@exact_arithmetic
+def _attacked(question):
+    "A candidate that PGD finds in the box, or None"
+    x, radius = _ball(question)
+    found, at = falsify(question, x, torch.zeros(1, dtype=torch.long), radius, inf, box=question.box, rounds=0)
+    return at.double() if found.item() else None
+
+@exact_arithmetic
+@torch.no_grad()
+def _excluded_by_bounds(question, end):
+    "Do linear bounds prove that class 0 wins on the whole box? Intervals where time runs out"
+    (x, radius), y, box = _ball(question), torch.zeros(1, dtype=torch.long), question.box
+    net = lower(question, x.shape[1:], torch.float64)
+    at = centre_of(net.to(torch.float32), net, read_ball(x, radius, inf, box))
+    layers = hidden_bounds(at, How('crown', end=end)).bounds
+    lb = margin_bounds(net, x, y, radius, inf, box=box, bounds=layers)
+    size = torch.cat(interval_bounds(net, *(t[None] for t in box))[-1]).abs().amax()
+    return bool((lb[:, 1:] > tol_margin*size).all())
+
+
+# %% ../nbs/15_interchange.ipynb #c07d6e8d
 def _decide(net, shape, prop, case, judge, until, workers, options):
     "One case: an answer"
     if case.formula is False: return Answer('unsat', stage='text')
-    if case.formula is True:  # all of the box is a counterexample
-        return _replayed(judge, case, PropertyNetwork(net, replace_formula(case, prop), prop,
-                                                      shape), torch.zeros(1, prop.n_inputs,
-                                                          dtype=torch.float64)) or Answer('unknown',
-                                                              reason='no point of the box can be '
-                                                                  'written down')
+    if case.formula is True: return _anywhere(net, shape, prop, case, judge)
     question = PropertyNetwork(net, case, prop, shape)
-    u, y = torch.zeros(1, prop.n_inputs, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
-    few = int((question.radius > 0).sum()) <= _few_inputs
-    seen, stages = None, ('clean', 'attack', 'bound') if few else ('clean', 'attack', 'bound',
-        'branch', 'mip')
-    left = max(until - time.monotonic(), .01)
-    row = certify(question, u, y, 1., inf, None, timeout=left, workers=workers, progress=False,
-                  stages=stages, **options).iloc[0]
-    if row.status == 'certified': return Answer('unsat', stage=row.stage)
-    if row.status == 'falsified':
-        seen = _replayed(judge, case, question, torch.tensor(row.witness).reshape(1, -1))
-        if seen is not None and seen.verdict == 'sat': seen.stage = row.stage; return seen
-    reason = str(row.solver or row.stage)
-    if few:
-        verdict, at, pieces = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True),
-                                           until)
-        if verdict == 'unsat': return Answer('unsat', stage='split')
-        if verdict == 'sat':
-            seen = _replayed(judge, case, question, at[None]) or seen
-            if seen is not None and seen.verdict == 'sat': seen.stage = 'split'; return seen
-        reason = f'{pieces} pieces of the box'
+    left = lambda: max(until - time.monotonic(), .01)
+    at, seen = _attacked(question), None
+    if at is not None:
+        seen = _replayed(judge, case, question, at)
+        if seen is not None and seen.verdict == 'sat': seen.stage = 'attack'; return seen
+    if _excluded_by_bounds(question, until - left()/2): return Answer('unsat', stage='bound')
+    if _can_split(lower(question, shape, torch.float64), *question.box): found = _split(net, shape, prop, case, until)
+    else: found = _searched(question, left(), workers, options)
+    verdict, stage, at, reason = found
+    if verdict == 'unsat': return Answer('unsat', stage=stage)
+    if verdict == 'sat':
+        seen = _replayed(judge, case, question, at) or seen
+        if seen is not None and seen.verdict == 'sat': seen.stage = stage; return seen
     return seen or Answer('unknown', reason=reason)
 
-def replace_formula(case, prop):
-    "A box that is a counterexample as a whole, with a formula that holds wherever the first output is finite"
-    return PropertyCase(case.lo, case.hi, Any((Atom(((('Y', 0), Fraction(1)),), Fraction(0)),
-                                               Atom(((('Y', 0), Fraction(-1)),), Fraction(0)))))
+def _split(net, shape, prop, case, until):
+    "(verdict, stage, counterexample, reason) by halving the box"
+    verdict, at, count = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True), until)
+    return verdict, 'split', None if at is None else at[None], f'{count} pieces of the box'
+
+def _searched(question, seconds, workers, options):
+    "(verdict, stage, counterexample, reason) by splitting ReLUs and by a MIP"
+    x, radius = _ball(question)
+    row = certify(question, x, torch.zeros(1, dtype=torch.long), radius, inf, question.box, timeout=seconds,
+                  workers=workers, progress=False, stages=('attack', 'branch', 'mip'), **options).iloc[0]
+    verdict = dict(certified='unsat', falsified='sat').get(row.status, 'unknown')
+    at = torch.tensor(row.witness)[None] if verdict == 'sat' else None
+    return verdict, row.stage, at, str(row.solver or row.stage)
+
+
+# %% ../nbs/15_interchange.ipynb #dd9279e4
+def _anywhere(net, shape, prop, case, judge):
+    "The answer where all of the box is a counterexample: a point of it at which the outputs are finite"
+    ends = tuple(Atom(((('Y', 0), Fraction(s)),), Fraction(0)) for s in (1, -1))
+    question = PropertyNetwork(net, PropertyCase(case.lo, case.hi, Any(ends)), prop, shape)
+    return _replayed(judge, case, question, _ball(question)[0]) or Answer(
+        'unknown', reason='no point of the box can be written down')
+
 
 # %% ../nbs/15_interchange.ipynb #016b2e79
 def _network(network, input_shape, prop, who='verify'):
