@@ -14,7 +14,7 @@ from common import fail, fill, map_links, nbs, notebooks, process, repo_path, ro
 
 proc, docs = root/'_proc', root/'_docs'
 sections = [  # the wings of the house: title, notebooks of these numbers
-    ('The paper', 0, 6), ('Finding and proving', 7, 12), ('Training, models, commands', 13, 19),
+    ('Play', 50, 59), ('The paper', 0, 6), ('Finding and proving', 7, 12), ('Training, models, commands', 13, 19),
     ("The paper's tables and figures", 20, 29), ('How to', 30, 39), ('Engine room', 40, 49)]
 
 
