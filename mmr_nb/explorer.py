@@ -685,9 +685,9 @@ svg { display: block; width: 100%; height: auto; border-radius: 6px; touch-actio
 .handle { fill: transparent; touch-action: none; cursor: grab; }
 
 table { width: 100%; border-collapse: collapse; margin: .5rem 0 .3rem; font-size: .88em; font-variant-numeric: tabular-nums; }
-th, td { padding: .18rem .3rem; text-align: right; font-weight: normal; border-bottom: 1px solid var(--line); }
+th, td { padding: .18rem .25rem; text-align: right; font-weight: normal; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: center; width: 1.6em; }
-thead th { color: var(--quiet); } .rb { color: var(--rb) !important; } .db { color: var(--db) !important; }
+thead th { color: var(--quiet); white-space: nowrap; } .rb { color: var(--rb) !important; } .db { color: var(--db) !important; }
 .chosen > * { background: var(--wash); font-weight: 600; }
 .verdict { margin: .3rem 0; min-height: 4.4em; font-size: .92em; }
 .compare { margin: .3rem 0; min-height: 1.4em; }

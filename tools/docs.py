@@ -94,6 +94,8 @@ def render(quarto):
             text = f.read_text(encoding='utf-8')
             up = '../' * (len(f.relative_to(out).parts) - 1)
             f.write_text(re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[^/"]+/dist', f'{up}katex', text), encoding='utf-8')
+        for f in out.glob('site_libs/themes/*.css'):  # nor do we ask another host for letters
+            f.write_text(re.sub(r'@import url\([^)]*//fonts\.[^)]*\);?', '', f.read_text(encoding='utf-8')), encoding='utf-8')
     (out/'.nojekyll').touch()
     shutil.rmtree(docs, ignore_errors=True)
     shutil.move(out, docs)
