@@ -663,7 +663,7 @@ button { font: inherit; font-size: .8em; line-height: 1; width: 2.2rem; height: 
   background: var(--wash); border: 1px solid var(--line); border-radius: 6px; }
 :focus-visible { outline: 3px solid #2f81f7; outline-offset: 2px; }
 
-.maps { display: grid; grid-template-columns: 1fr 1fr; gap: 1.1rem; }
+.maps { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem; }
 .name { display: flex; justify-content: space-between; margin: 0 0 .25rem; }
 svg { display: block; width: 100%; height: auto; border-radius: 6px; touch-action: pan-y pinch-zoom; cursor: crosshair;
   user-select: none; -webkit-user-select: none; }
@@ -698,10 +698,11 @@ thead th { color: var(--quiet); white-space: nowrap; } .rb { color: var(--rb) !i
 .heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .small .verdict, .small thead { font-size: .92em; }
 @container (max-width: 560px) {
-  .maps { grid-template-columns: 1fr; }
+  .maps { grid-template-columns: minmax(0, 1fr); }
   .verdict { min-height: 0; }
   .choice span { padding: .3rem .8rem; }
 }
+@container (max-width: 400px) { table { font-size: .8em; } th, td { padding: .18rem .15rem; } }
 @media print { .controls, .help { display: none; } }
 '''
 
