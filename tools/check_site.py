@@ -1,7 +1,8 @@
 """Visit every page of _docs/ in headless Chromium, without network, as a reader would.
 
 Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load, TeX that
-was not typeset, requests to other hosts, pages the navigation does not reach, a search that finds nothing.
+was not typeset, requests to other hosts, pages the navigation does not reach, a search that finds nothing, an explorer whose
+numbers are not those of mmr_nb when its point is moved by mouse and by keys.
 `python tools/check_site.py --shots DIR` also keeps a picture of each page.
 """
 import argparse
@@ -226,6 +227,70 @@ def use(browser, base, seen):
     return wrong
 
 
+explorer_js = r'''(() => {
+  const host = document.querySelectorAll(".mmr-explorer")[HOST], root = host.shadowRoot;
+  const at = e => { const r = e.getBoundingClientRect(); return [r.x + r.width/2, r.y + r.height/2]; };
+  root.querySelector("section svg").scrollIntoView({block: "center", behavior: "instant"});
+  return {
+    x: host.dataset.x.split(" ").map(Number), ms: +host.dataset.ms, boxed: root.querySelector("[name=boxed]").checked,
+    architecture: +(root.querySelector("[name=architecture]:checked") || {value: 0}).value,
+    step: +(root.querySelector("[name=step]") || {value: 0}).value, heard: root.querySelector("[aria-live]").textContent,
+    maps: [...root.querySelectorAll("section svg")].map(at), box: at(root.querySelector("[name=boxed]")),
+    numbers: [...root.querySelectorAll("section")].map(s => [...s.querySelectorAll("data[data-p]")].map(e => [e.dataset.p, e.dataset.what, e.value])),
+  };
+})()'''
+
+
+def wrong_numbers(record, state):
+    "Numbers of an explorer that differ from mmr_nb's by more than 1e-6"
+    import torch
+    from mmr_nb.explorer import explorer_numbers, read_layers
+    x, box = torch.tensor([state['x']], dtype=torch.float64), record['box'] if state['boxed'] else None
+    for scheme, by_step, shown in zip(record['schemes'], record['networks'][state['architecture']], state['numbers']):
+        net = read_layers(by_step[state['step']])
+        ours = {p: explorer_numbers(net, x, p, box) for p in ('1', '2', 'inf')}
+        for p, what, text in shown:
+            a, b = text if what == 'exact' else float(text.replace('Infinity', 'inf')), ours[p][what].item()
+            same = a == str(b).lower() if what == 'exact' else a == b or abs(a - b) < 1e-6
+            if not same and not (what == 'adversarial' and a == float('inf') and not state['boxed'] and b > 3):
+                yield f"explorer at {state['x']}: {scheme}, p = {p}: {what} is {b}, shown is {text}"
+
+
+def explore(browser, base, name):
+    "Move the point of a page's explorers by mouse and keys, read what they show; -> what is wrong, numbers compared"
+    wrong, n = browser.open(f'{base}/{name}'), 0
+    for i in range(browser.js('document.querySelectorAll(".mmr-explorer").length')):
+        look = explorer_js.replace('HOST', str(i))
+        record = json.loads(browser.js(f'document.querySelectorAll(".mmr-explorer")[{i}].querySelector("script").textContent'))
+        state, waits = browser.js(look), []
+        mouse = lambda kind, x, y: browser('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', buttons=int(kind != 'mouseReleased'), clickCount=1)
+        def press(key):
+            for kind in ('keyDown', 'keyUp'): browser('Input.dispatchKeyEvent', type=kind, key=key, code=key)
+        for k, move in enumerate(('drag', 'keys', 'box', 'drag', 'keys')):
+            before, (x, y) = state['x'], browser.js(look)['maps'][k % len(state['maps'])]
+            if move == 'drag':
+                mouse('mousePressed', x + 9, y + 11)
+                for step in range(8): mouse('mouseMoved', x + 9 - 5*step, y + 11 + 4*step*(1 if k else -1))
+                mouse('mouseReleased', x - 26, y + (39 if k else -17))
+            if move == 'keys':
+                for key in ('ArrowRight', 'ArrowRight', 'ArrowUp'): press(key)
+            if move == 'box':
+                for kind in ('mousePressed', 'mouseReleased'): mouse(kind, *browser.js(look)['box'])
+            was = json.dumps([state['x'], state['boxed']], separators=(',', ':'))
+            if not browser.wait(f'(s => JSON.stringify([s.x, s.boxed]) != {json.dumps(was)})({look})', 5):
+                wrong.append(f'explorer: nothing moves by {move}')
+            time.sleep(.1)
+            state = browser.js(look)
+            if move == 'keys' and not (abs(state['x'][0] - before[0] - .02) < 1e-9 and abs(state['x'][1] - before[1] - .01) < 1e-9):
+                wrong.append(f"explorer: three keys lead from {before} to {state['x']}")
+            waits.append(state['ms'])
+            wrong += wrong_numbers(record, state)
+            n += sum(map(len, state['numbers']))
+        if not browser.wait(f"({look}).heard.includes({json.dumps(str(state['x'][0]))})", 5): wrong.append('explorer: does not say where the point is')
+        if sorted(waits)[len(waits)//2] > 16: wrong.append(f'explorer: a move takes {waits} ms, more than 16')
+    return [*wrong, *browser.trouble(base)], n
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--shots', help='folder for a picture of each page')
@@ -243,6 +308,10 @@ def main():
     try:
         seen, wrong = visit(browser, base, pages, args.shots)
         wrong += [*dead_links(base, seen), *use(browser, base, seen)]
+        for name in (name for name in seen if 'class="mmr-explorer"' in (docs/name).read_text(encoding='utf-8')):
+            found, n = explore(browser, base, name)
+            print(f'  {name}: {n} numbers of the explorer compared with mmr_nb', flush=True)
+            wrong += [(name, p) for p in found]
     finally:
         browser.close()
         server.shutdown()

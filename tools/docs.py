@@ -14,7 +14,7 @@ from common import fail, fill, map_links, nbs, notebooks, process, repo_path, ro
 
 proc, docs = root/'_proc', root/'_docs'
 sections = [  # the wings of the house: title, notebooks of these numbers
-    ('The paper', 0, 6), ('Finding and proving', 7, 12), ('Training, models, commands', 13, 19),
+    ('Play', 50, 59), ('The paper', 0, 6), ('Finding and proving', 7, 12), ('Training, models, commands', 13, 19),
     ("The paper's tables and figures", 20, 29), ('How to', 30, 39), ('Engine room', 40, 49)]
 
 
@@ -94,6 +94,8 @@ def render(quarto):
             text = f.read_text(encoding='utf-8')
             up = '../' * (len(f.relative_to(out).parts) - 1)
             f.write_text(re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[^/"]+/dist', f'{up}katex', text), encoding='utf-8')
+        for f in out.glob('site_libs/themes/*.css'):  # nor do we ask another host for letters
+            f.write_text(re.sub(r'@import url\([^)]*//fonts\.[^)]*\);?', '', f.read_text(encoding='utf-8')), encoding='utf-8')
     (out/'.nojekyll').touch()
     shutil.rmtree(docs, ignore_errors=True)
     shutil.move(out, docs)

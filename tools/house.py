@@ -52,7 +52,7 @@ def allowed(name, n, other, m):
     if name == 'soundness': return None
     if other == 'soundness': return 'nothing imports the soundness gate'
     if name in apart and other in heavy: return 'the theory needs no data, training or solver'
-    if n >= 40 and m < 40: return 'the engine room imports only itself'
+    if 40 <= n < 50 and m < 40: return 'the engine room imports only itself'
     if (n >= 40 or m < 40) and m >= n: return 'a page imports pages of smaller numbers'
     return None
 
