@@ -1,18 +1,24 @@
-"""Plain deep networks: what the search decides, and what float32's rounding costs it. JSON on stdout.
+"""Hard questions: plain deep networks, what float32's rounding costs, and how many units to try before a split. JSON on stdout.
 
     python benchmarks/hard.py --train 4 --out RUN          (the zoo's mnist-fc4x256-linf-plain, and 6 likewise)
     python benchmarks/hard.py --points 20 --timeout 10 > results/hard.json
+    MMR_INTERCHANGE=DIR python benchmarks/hard.py --choice --points 40 --timeout 20 > results/choice.json
+
+The last asks what it brings to try more units before one is split: on the questions of VNN-COMP's mnist_fc (two layers of
+256 units) and on test points of the zoo, each where attack and bound leave it open.
 
 Seconds are processor seconds, the search's clock too, so that a busy machine decides as much as an idle one.
 Test points are reported; eps was chosen on training images that `train` holds back.
 """
-import argparse, json, platform, sys, time
+import argparse, json, os, platform, sys, time
 from math import inf
+from pathlib import Path
 from unittest import mock
 import torch, torch.nn as nn
 from mmr_nb.branch import branch_and_bound
 from mmr_nb.certify import certify
 from mmr_nb.data import mnist
+from mmr_nb.interchange import PropertyNetwork, load_onnx, read_vnnlib
 from mmr_nb.networks import init_weights
 from mmr_nb.training import Plain, error_rate, train
 from mmr_nb.zoo import load_model
@@ -34,6 +40,40 @@ def trained(depth, out):
     about = dict(command=f'python benchmarks/hard.py --train {depth} --out RUN')
     train(net, data, Plain(lr=1e-3), epochs=10, val=.1, out=out, about=about)
     return dict(depth=depth, test_error=error_rate(net, data.x_test, data.y_test))
+
+
+tried = (1, 4, 32, 128)  # units tried before one is split
+zoo_asked = {'mnist-fc1-linf-mmr': .15, 'mnist-fc1-linf-mmr+at': .15, 'mnist-cnn-linf-at': .07}
+
+
+def vnncomp_questions():
+    "(name, network, input, label, radius, box) of the mnist_fc properties"
+    folder = Path(os.environ['MMR_INTERCHANGE'])/'mnist_fc'
+    net = load_onnx(folder/'mnist-net_256x2.onnx')
+    for file in sorted(folder.glob('*.vnnlib')):
+        prop = read_vnnlib(file)
+        question = PropertyNetwork(net, prop.cases[0], prop, net.input_shape)
+        lo, hi = question.box
+        yield file.stem, question, ((lo + hi)/2)[None], 0, ((hi - lo)/2).max().item()*1.01, question.box
+
+
+def zoo_questions(name, eps, points):
+    "The same of a network's test points"
+    data, net = mnist(), load_model(name)
+    x, y = data.x_test[:points], data.y_test[:points]
+    for k in range(points):
+        if net(x[k:k+1]).argmax(1) == y[k]: yield k, net, x[k:k+1], int(y[k]), eps, (0., 1.)
+
+
+def choice(questions, timeout):
+    "What is decided with how many units tried, of the questions that attack and bound leave open"
+    rows = []
+    for name, net, x, y, eps, box in questions:
+        before = certify(net, x, torch.tensor([y]), eps, inf, box=box, workers=1, progress=False, stages=('attack', 'bound'))
+        if before.status[0] != 'undecided': continue
+        rows.append({'question': name, **{c: searched(net, x, y, eps, timeout, box=box, candidates=c) for c in tried}})
+        print({k: v if k == 'question' else (v['status'], v['seconds']) for k, v in rows[-1].items()}, file=sys.stderr, flush=True)
+    return rows
 
 
 def searched(net, x, y, eps, timeout, **how):
@@ -65,10 +105,15 @@ def main():
     a.add_argument('--train', type=int, help='hidden layers of a network to train'); a.add_argument('--out', help='its folder')
     a.add_argument('--only', help='one network of them'); a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
     a.add_argument('--timeout', type=float, default=10., help='processor seconds a point')
+    a.add_argument('--choice', action='store_true', help='how many units to try')
     o = a.parse_args()
     if o.train: return print(trained(o.train, o.out))
     settings = dict(points=o.points, first=o.first, timeout=o.timeout, data='mnist', threads=torch.get_num_threads(),
                     torch=torch.__version__, python=platform.python_version(), seconds='of the processor')
+    if o.choice:
+        rows = {'mnist_fc 256x2': choice(vnncomp_questions(), o.timeout)} if 'MMR_INTERCHANGE' in os.environ else {}
+        rows.update({f'{n}, eps {e}': choice(zoo_questions(n, e, o.points), o.timeout) for n, e in zoo_asked.items()})
+        return print(json.dumps(dict(settings=settings, rows=rows), indent=1))
     print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items() if o.only in (None, n)]), indent=1))
 
 
