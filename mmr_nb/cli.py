@@ -53,9 +53,10 @@ def parse_points(
     n:int,    # number of points there are
 )->slice:     # the points meant
     "Points from the command line"
-    try: a, b = (0, n) if s == 'all' else (int(s), int(s) + 1) if ':' not in s else (int(v) if v else d for v, d in zip(s.split(':'), (0, n)))
-    except ValueError: raise ValueError(f"expected points such as 0:100, 7 or all, got {s!r}") from None
-    if not 0 <= a < b <= n or s.count(':') > 1: raise ValueError(f'expected points within 0:{n}, got {s}')
+    first, colon, end = ('', ':', '') if s == 'all' else s.partition(':')
+    try: a, b = int(first or 0) if colon else int(first), int(end or n) if colon else int(first) + 1
+    except ValueError: raise ValueError(f'expected points such as 0:100, 7 or all, got {s!r}') from None
+    if not 0 <= a < b <= n: raise ValueError(f'expected points within 0:{n}, got {s}')
     return slice(a, b)
 
 # %% ../nbs/17_cli.ipynb #12d077a7
@@ -65,10 +66,13 @@ def parse_settings(
     "Hyperparameters from the command line"
     def value(v):
         if v in ('none', 'None'): return None
-        try: return tuple(float(w) for w in v.split(':')) if ':' in v else int(v) if v.lstrip('-').isdigit() else float(v)
+        try:
+            if ':' in v: return tuple(float(w) for w in v.split(':'))
+            return int(v) if v.lstrip('-').isdigit() else float(v)
         except ValueError: return v
     parts = [part.strip() for part in s.split(',') if part.strip()]
-    if bad := [part for part in parts if part.count('=') != 1]: raise ValueError(f'expected settings such as n_rb=0.5:0.2,warmup=0.3, got {bad[0]!r}')
+    if bad := [part for part in parts if part.count('=') != 1]:
+        raise ValueError(f'expected settings such as n_rb=0.5:0.2,warmup=0.3, got {bad[0]!r}')
     return {k.strip(): value(v.strip()) for k, v in (part.split('=') for part in parts)}
 
 # %% ../nbs/17_cli.ipynb #0920c488
@@ -78,11 +82,14 @@ def one_line_errors(
 ):
     "Bad input, missing data and Ctrl-C as one line on stderr instead of a traceback"
     try: yield
-    except KeyboardInterrupt: print(f'\n{command}: interrupted; what was finished is kept', file=sys.stderr); sys.exit(130)
+    except KeyboardInterrupt:
+        print(f'\n{command}: interrupted; what was finished is kept', file=sys.stderr)
+        sys.exit(130)
     except (ValueError, ImportError, DataUnavailable, TrainingStopped, OSError) as e:
-        lines = str(e).strip().split('\n')
-        print(f'{command}: error: ' + ' '.join(l.strip() for l in lines), file=sys.stderr); sys.exit(1)
+        print(f'{command}: error: ' + ' '.join(str(e).split()), file=sys.stderr)
+        sys.exit(1)
 
+# %% ../nbs/17_cli.ipynb #8febf06d
 def _write_json(path, content):
     "Write JSON so that the file is whole or absent"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +105,8 @@ def _plain(v):
 
 def _machine():
     "What the numbers were made with"
-    return dict(mmr_nb=__version__, torch=torch.__version__, python=platform.python_version(), cores=os.cpu_count(), threads=torch.get_num_threads())
+    return dict(mmr_nb=__version__, torch=torch.__version__, python=platform.python_version(),
+                cores=os.cpu_count(), threads=torch.get_num_threads())
 
 # %% ../nbs/17_cli.ipynb #bc5b9e9e
 networks = dict(fc1=fc1, fc10=fc10, cnn=cnn)
@@ -112,6 +120,7 @@ def load_network(
     is_file = Path(model).exists() or Path(model).suffix in ('.safetensors', '.pt', '.pth', '.mat')
     return load_weights(model, activation) if is_file else load_model(model)
 
+# %% ../nbs/17_cli.ipynb #2b83f0fa
 def check_network(
     name:str,        # what should be 'fc1', 'fc10' or 'cnn'
 ):
@@ -126,9 +135,11 @@ def check_limits(
     "Refuse, before anything is computed, limits that are none"
     if timeout is not None and not 0 < timeout < inf:
         raise ValueError(f'--timeout: expected seconds, a finite number > 0, got {timeout:g}')
-    if workers is not None and workers < 1: raise ValueError(f'--workers: expected at least one process, got {workers}')
+    if workers is not None and workers < 1:
+        raise ValueError(f'--workers: expected at least one process, got {workers}')
     if epochs is not None and epochs < 1: raise ValueError(f'--epochs: expected at least one, got {epochs}')
 
+# %% ../nbs/17_cli.ipynb #e0f600fb
 def make_network(
     name:str,      # 'fc1', 'fc10' or 'cnn'
     data,          # ImageData: its input shape and number of classes
@@ -137,10 +148,12 @@ def make_network(
 )->nn.Sequential:  # untrained network, or the one named, its card as `.card`
     "One of the paper's architectures, by name, fitting a data set"
     check_network(name)
-    net = networks[name](data.input_shape, n_classes=data.n_classes, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    net = networks[name](data.input_shape, n_classes=data.n_classes, generator=generator)
     if init is None: return net
     given = load_network(init, activation='relu')  # as all of the paper's
-    if describe(given) != describe(net): raise ValueError(f'expected {name} for {data.name} to start from, {init} is another network: {describe(given)}')
+    if describe(given) != describe(net):
+        raise ValueError(f'expected {name} for {data.name} to start from, {init} is another network: {describe(given)}')
     return given.float()
 
 # %% ../nbs/17_cli.ipynb #3903ca89
@@ -150,11 +163,33 @@ def _command(name):
 
 def _origin(model, init):
     "For the card: which network a run started from"
-    return init and dict(network=Path(init).name, **{k: model.card[k] for k in ('scheme', 'epochs', 'seconds', 'sha256', 'init') if k in model.card})
+    told = ('scheme', 'epochs', 'seconds', 'sha256', 'init')
+    return init and dict(network=Path(init).name, **{k: model.card[k] for k in told if k in model.card})
 
+def _scheme(scheme, data, network, p, options, text):
+    "The scheme asked for: options of their own, then those of --set"
+    changes = {k: v for k, v in options.items() if v is not None} | parse_settings(text)
+    if own := [k for k in ('scheme', 'data', 'network', 'p') if k in changes]:
+        raise ValueError(f'expected hyperparameters in --set, got {", ".join(own)}: give --scheme, --data, --network '
+                         'or --norm')
+    return paper_scheme(scheme, data, network, p, **changes)
+
+# %% ../nbs/17_cli.ipynb #20d46bd2
+def _report_run(history, images, out):
+    "What a run came to, in two lines"
+    row, best = history.iloc[-1], load_weights(Path(out)/'best.safetensors')
+    errors = f'training error {row.train_error:.2%}'
+    if 'val_error' in row: errors += f', validation error {row.val_error:.2%}'
+    test = error_rate(best, images.x_test, images.y_test)
+    print(f'epoch {int(row.epoch)}: {errors}; best epoch {history.attrs["best_epoch"]}, its test error {test:.2%} '
+          f'on {len(images.x_test)} images')
+    print(f'written to {out}: best.safetensors, last.safetensors, their cards (.json), history.csv, '
+          'checkpoint.safetensors')
+
+# %% ../nbs/17_cli.ipynb #a1f2844c
 @call_parse
 def mmr_train(
-    data:str='mnist5k',     # data set: mnist5k, digits (both come along), mnist, fmnist, gts, cifar10 (downloaded)
+    data:str='mnist5k',     # data set: mnist5k, digits (come along), mnist, fmnist, gts, cifar10 (downloaded)
     network:str='fc1',      # architecture of the paper: fc1, fc10 or cnn
     scheme:str='mmr',       # what to minimise: plain, at, kw, mmr, mmr+at, mmr-dD or mmr-universal
     norm:str='inf',         # norm to be robust in: inf, 2 or 1
@@ -162,15 +197,15 @@ def mmr_train(
     out:str=None,           # folder for weights, history and checkpoint (required)
     resume:bool=False,      # go on with the run that the folder holds
     lmbd:float=None,        # weight of the MMR term; the paper's if not given
-    gamma:float=None,       # distance worth reaching, for region and decision boundaries; the paper's if not given
+    gamma:float=None,       # distance worth reaching, of both kinds of boundaries; the paper's if not given
     eps:str=None,           # radius of at, mmr+at and kw, as 0.1 or 8/255; the data set's if not given
     lr:float=None,          # learning rate of Adam; the paper's if not given
     set:str='',             # other hyperparameters of the scheme, as n_rb=0.5:0.2,warmup=0.3
     schedule:str='drop',    # of the learning rate: drop (the paper's), cosine or onecycle
     ema:float=0,            # decay of averaged weights, as 0.999; 0: none
-    augment:int=None,       # random shifts by up to so many pixels, for cifar10 mirroring too; 0: neither; the paper's if not given: 2 for cifar10
+    augment:int=None,       # random shifts in pixels, cifar10 is mirrored too; 0: none; the paper's if not given
     init:str=None,          # network to start from: name in the zoo or file; random weights if not given
-    spread:float=0,         # distance of the first layer's hyperplanes from the black image at the start; 0: as the paper
+    spread:float=0,         # distance of the first hyperplanes from the black image at the start; 0: as the paper
     batch:int=128,          # images a step
     val:float=.1,           # share of the training images held back to choose the best epoch
     seed:int=0,             # of weights, order and split
@@ -178,29 +213,27 @@ def mmr_train(
     autocast:bool=False,    # bfloat16 where it is safe
     tensorboard:str=None,   # folder for TensorBoard's numbers
 ):
-    "Train one of the paper's networks. Example: mmr_train --data mnist5k --network fc1 --scheme mmr --epochs 20 --out runs/first"
+    "Train one of the paper's networks. Example: mmr_train --network fc1 --scheme mmr --epochs 20 --out runs/first"
     with one_line_errors('mmr_train'):
         if not out: raise ValueError('expected a folder to write to, as --out runs/first')
         check_network(network)
         check_limits(epochs=epochs)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
-        changes = {**{k: v for k, v in dict(lmbd=lmbd, gamma_rb=gamma, gamma_db=gamma, eps=eps, lr=lr).items() if v is not None}, **parse_settings(set)}
-        if own := [k for k in ('scheme', 'data', 'network', 'p') if k in changes]: raise ValueError(f'expected hyperparameters in --set, got {", ".join(own)}: give --scheme, --data, --network or --norm')
-        chosen = paper_scheme(scheme, data, network, p, **changes)
-        images = load_data(data)
+        options = dict(lmbd=lmbd, gamma_rb=gamma, gamma_db=gamma, eps=eps, lr=lr)
+        chosen, images = _scheme(scheme, data, network, p, options, set), load_data(data)
         model = make_network(network, images, seed, init)
-        if spread and init: raise ValueError('expected --init or --spread, got both: spread biases would replace those of the network')
+        if spread and init:
+            raise ValueError('expected --init or --spread, got both: spread biases would replace those of the network')
         if spread: spread_biases(model, spread, p)
-        options = dict(schedule=schedule, ema=ema, augment=(2 if data == 'cifar10' else 0) if augment is None else augment, mirror=data == 'cifar10', autocast=autocast)
-        watch = tensorboard_callback(tensorboard) if tensorboard else None
-        history = train(model, images, chosen, epochs, batch_size=batch, val=val, seed=seed, device=device, out=out, resume=resume, callback=watch,
-                        about=dict(command=_command('mmr_train')), start=dict(spread=spread, init=_origin(model, init)), **options)
-        if int(os.environ.get('RANK', 0)): return  # under `accelerate launch` the first process speaks
-        row = history.iloc[-1]
-        best = load_weights(Path(out)/'best.safetensors')
-        print(f'epoch {int(row.epoch)}: training error {row.train_error:.2%}' + (f', validation error {row.val_error:.2%}' if 'val_error' in row else '')
-              + f'; best epoch {history.attrs["best_epoch"]}, its test error {error_rate(best, images.x_test, images.y_test):.2%} on {len(images.x_test)} images')
-        print(f'written to {out}: best.safetensors, last.safetensors, their cards (.json), history.csv, checkpoint.safetensors')
+        mirror, shift = data == 'cifar10', augment
+        if shift is None: shift = 2 if mirror else 0
+        history = train(model, images, chosen, epochs, batch_size=batch, val=val, seed=seed, device=device, out=out,
+                        resume=resume, callback=tensorboard_callback(tensorboard) if tensorboard else None,
+                        schedule=schedule, ema=ema, augment=shift, mirror=mirror, autocast=autocast,
+                        about=dict(command=_command('mmr_train')),
+                        start=dict(spread=spread, init=_origin(model, init)))
+        if not int(os.environ.get('RANK', 0)):  # under `accelerate launch` the first process speaks
+            _report_run(history, images, out)
 
 # %% ../nbs/17_cli.ipynb #94e39a94
 def write_results(
@@ -211,7 +244,8 @@ def write_results(
     "certify.csv (a row a point), certify.json (settings and errors), witnesses.npz (counterexamples by index)"
     out = Path(out); out.mkdir(parents=True, exist_ok=True)
     results.drop(columns='witness').to_csv(out/'certify.csv', index=False)
-    np.savez_compressed(out/'witnesses.npz', **{str(r['index']): r.witness for _, r in results.iterrows() if r.status == 'falsified'})
+    witnesses = {str(r['index']): r.witness for _, r in results.iterrows() if r.status == 'falsified'}
+    np.savez_compressed(out/'witnesses.npz', **witnesses)
     table = stage_table(results)
     _write_json(out/'certify.json', dict(extra, **results.attrs, machine=_machine(), stages=table.to_dict('index')))
 
@@ -228,7 +262,8 @@ def answer_properties(
 )->int:                  # exit code
     "Print the verdict on a property and its witness, or a line for each of many"
     check_limits(timeout)
-    if Path(prop).is_dir() or Path(prop).suffix == '.csv': return _answer_many(model, prop, timeout, workers, out, page)
+    if Path(prop).is_dir() or Path(prop).suffix == '.csv':
+        return _answer_many(model, prop, timeout, workers, out, page)
     if not model: raise ValueError('expected a network, as --model net.onnx')
     net = model if Path(model).suffix == '.onnx' else load_network(model, 'relu')
     shape = None if net is model else getattr(net, 'card', {}).get('input_shape')
@@ -237,22 +272,27 @@ def answer_properties(
     print(text)
     if answer.verdict == 'unknown' and answer.reason: print(f'mmr_certify: {answer.reason}', file=sys.stderr)
     if out: Path(out).write_text(text + '\n')
-    row = dict(network=model, property=prop, **{k: getattr(answer, k) for k in ('verdict', 'stage', 'seconds', 'reason')})
-    if page: property_report([row], page, f'{Path(model).name}: {answer.verdict}', dict(command=_command('mmr_certify')))
+    told = {k: getattr(answer, k) for k in ('verdict', 'stage', 'seconds', 'reason')}
+    row, about = dict(network=model, property=prop, **told), dict(command=_command('mmr_certify'))
+    if page: property_report([row], page, f'{Path(model).name}: {answer.verdict}', about)
     return exit_codes[answer.verdict]
 
+# %% ../nbs/17_cli.ipynb #b6f6d691
 def _answer_many(model, source, timeout, workers, out, page):
+    "A line for each of many questions, their results in a CSV; exit code 1 where one of them went wrong"
     if not out: raise ValueError('expected a file for the results of many properties, as --out results.csv')
     source = Path(source)
     if model: questions = [(model, p, timeout) for p in sorted(source.rglob('*.vnnlib'))]
     else: questions = read_instances(source, timeout)
     if not questions: raise ValueError(f'expected properties, .vnnlib, in {source}, got none')
-    rows = verify_all(questions, out, workers, lambda r: print(*(r[k] for k in ('network', 'property', 'verdict', 'seconds')), sep=','))
+    show = lambda r: print(*(r[k] for k in ('network', 'property', 'verdict', 'seconds')), sep=',', flush=True)
+    rows = verify_all(questions, out, workers, show)
     counts = {v: sum(r['verdict'] == v for r in rows) for v in ('unsat', 'sat', 'unknown', 'error')}
     print(', '.join(f'{n} {v}' for v, n in counts.items() if n) + f'; written to {out}')
     if page: property_report(rows, page, f'{len(rows)} properties', dict(command=_command('mmr_certify')))
     return 1 if counts['error'] else 0
 
+# %% ../nbs/17_cli.ipynb #23107d0a
 def fit_images(
     net,       # network
     x:Tensor,  # images, [n, C, H, W]
@@ -262,53 +302,64 @@ def fit_images(
     if shape is None or x[0].numel() != math.prod(shape): return x
     return x.reshape(len(x), *shape)
 
+# %% ../nbs/17_cli.ipynb #25fe2eb3
+def _tell(results, x, y, network, data, points, norm, seconds, cut, out, page):
+    "What `certify` found, as a table on the screen, files in a folder, and a page"
+    attrs, about = results.attrs, dict(data=data, points=points)
+    print(stage_table(results).round(1).to_string())
+    print(f'robust error at {norm} on {len(results)} points: {attrs["robust_error_lb"]:.2%} to '
+          f'{attrs["robust_error_ub"]:.2%}')
+    if out:
+        write_results(results, out, model=network, seconds=round(seconds, 1), interrupted=cut, **about)
+        print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
+    if page:
+        about = dict(network=network, **about, command=_command('mmr_certify'))
+        write_report(results, page, x, y, f'{Path(network).name} on {data}', about)
+        print(f'report written to {page}')
+
+
 # %% ../nbs/17_cli.ipynb #e0842a83
 @call_parse
 def mmr_certify(
-    model:str=None,         # name of a network of the zoo, or file: .onnx, .safetensors with its card, .pt or .pth state dict, the authors' .mat (required)
-    data:str=None,          # data set whose test images are meant: mnist5k, digits, mnist, fmnist, gts, cifar10; the one on the network's card if not given
+    model:str=None,         # name in the zoo, or file: .onnx, .safetensors, .pt or .pth, the authors' .mat
+    data:str=None,          # data set of the test images, as mnist5k; the one on the network's card if not given
     eps:str=None,           # radius, as 0.1 or 8/255; the paper's for this data set and norm if not given
     norm:str='inf',         # norm of the perturbation: inf, 2 or 1
     points:str='0:100',     # test images: 0:1000, 7, or all
-    property:str=None,      # instead of images: a VNN-LIB file; or a folder or CSV of many, as VNN-COMP's instances.csv
-    out:str=None,           # folder for results and records; a run that was cut goes on from there. With --property a file: the result, or the CSV of many
+    property:str=None,      # instead of images: a VNN-LIB file; a folder or CSV of many, as VNN-COMP's instances.csv
+    out:str=None,           # folder for results, where a run that was cut goes on; with --property a file
     report:str=None,        # HTML file about the results, with everything in it
     timeout:float=120,      # seconds a point or property, all stages
     workers:int=None,       # processes for the MIPs; one a CPU core if not given
     solver:str='cbc',       # of the MIPs: cbc or highs
     activation:str=None,    # relu: what lies between the weights of a .pt or .pth, which doesn't say
 ):
-    "Decide each image: certified, falsified or undecided. Example: mmr_certify --model runs/first/best.safetensors --points 0:100 --out runs/first/certified"
+    "Decide each image: certified, falsified or undecided. Example: mmr_certify --model net.onnx --data digits --eps .1"
     with one_line_errors('mmr_certify'):
         if property: sys.exit(answer_properties(model, property, timeout, workers or 1, out, report))
-        if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model runs/first/best.safetensors')
+        if not model:
+            raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
         net = load_network(model, activation)
         data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
         images = load_data(data)
         which = parse_points(points, len(images.x_test))
-        x_test = fit_images(net, images.x_test)
         if eps is None and p not in images.eps: raise ValueError(f'{data} has no radius for norm {norm}: give --eps')
         radius, start, cut = images.eps[p] if eps is None else eps, time.perf_counter(), False
-        try: results = certify(net, x_test[which], images.y_test[which], radius, p, timeout=timeout, workers=workers, out=out, solver=solver)
+        x, y = fit_images(net, images.x_test)[which], images.y_test[which]
+        try: results = certify(net, x, y, radius, p, timeout=timeout, workers=workers, out=out, solver=solver)
         except CertifyInterrupted as e: results, cut = e.results, True
         results['index'] += which.start
-        print(stage_table(results).round(1).to_string())
-        print(f'robust error at {norm} {radius:g} on {len(results)} points: {results.attrs["robust_error_lb"]:.2%} to {results.attrs["robust_error_ub"]:.2%}')
-        if out:
-            write_results(results, out, model=str(model), data=data, points=points, seconds=round(time.perf_counter() - start, 1), interrupted=cut)
-            print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
-        if report:
-            about = dict(network=str(model), data=data, points=points, command=_command('mmr_certify'))
-            write_report(results, report, x_test[which], images.y_test[which], f'{Path(model).name} on {data}', about)
-            print(f'report written to {report}')
+        _tell(results, x, y, str(model), data, points, f'{norm} {radius:g}', time.perf_counter() - start, cut, out, report)
         if cut: raise KeyboardInterrupt
 
 # %% ../nbs/17_cli.ipynb #82c5c1d6
 demo_settings = {  # chosen on a validation part of mnist5k's training images, seed 0
-    'fc1': dict(plain=dict(epochs=25), mmr=dict(epochs=25, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3), timeout=5.),
-    'cnn': dict(plain=dict(epochs=4), mmr=dict(epochs=4, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.2, .1), lr=4e-3), timeout=6., rounds=0)}
+    'fc1': dict(plain=dict(epochs=25), timeout=5.,
+                mmr=dict(epochs=25, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.5, .2), lr=4e-3)),
+    'cnn': dict(plain=dict(epochs=4), timeout=6., rounds=0,
+                mmr=dict(epochs=4, lmbd=10., gamma_rb=.1, gamma_db=.1, n_rb=(.2, .1), lr=4e-3))}
 
 def demo_train(
     network:str,      # 'fc1' or 'cnn'
@@ -343,6 +394,7 @@ def demo_measure(
                 region_robust_error_ub=proved.attrs['robust_error_ub'], certified_radius=(lb*right).mean().item(),
                 guaranteed_optimum=exact.double().mean().item(), radii=[round(v, 5) for v in (lb*right).tolist()])
 
+# %% ../nbs/17_cli.ipynb #dd39aa20
 def demo_mip(
     model,                 # network
     data,                  # ImageData: its test images
@@ -353,11 +405,15 @@ def demo_mip(
 )->dict:                   # robust errors and times on those points
     "The first test images through clean, attack and MIP"
     start = time.perf_counter()
-    r = certify(model, data.x_test[:points], data.y_test[:points], eps, timeout=timeout, workers=workers, stages=('clean', 'attack', 'mip'))
+    r = certify(model, data.x_test[:points], data.y_test[:points], eps, timeout=timeout, workers=workers,
+                stages=('clean', 'attack', 'mip'))
     mip = r[r.stage == 'mip']
-    return dict(points=len(r), robust_error_lb=r.attrs['robust_error_lb'], robust_error_ub=r.attrs['robust_error_ub'], seconds_per_point=r.seconds.mean(),
-                mip_points=len(mip), mip_undecided=int((mip.status == 'undecided').sum()), mip_seconds=mip.seconds.mean() if len(mip) else None,
-                mip_each=[round(s, 3) for s in mip.seconds], unstable=float(mip.unstable.mean()) if mip.unstable.notna().any() else None, wall_seconds=time.perf_counter() - start)
+    mean = lambda column: float(column.mean()) if column.notna().any() else None
+    return dict(points=len(r), robust_error_lb=r.attrs['robust_error_lb'], robust_error_ub=r.attrs['robust_error_ub'],
+                seconds_per_point=r.seconds.mean(), mip_points=len(mip),
+                mip_undecided=int((mip.status == 'undecided').sum()), mip_seconds=mean(mip.seconds),
+                mip_each=[round(s, 3) for s in mip.seconds], unstable=mean(mip.unstable),
+                wall_seconds=time.perf_counter() - start)
 
 # %% ../nbs/17_cli.ipynb #95ba258b
 _measures = [  # label, part of the report, key, factor
@@ -387,11 +443,15 @@ def demo_table(
         rows[label] = dict(points=next(v['points'] for v in parts.values() if v), **values)
     return pd.DataFrame.from_dict(rows, orient='index')
 
+# %% ../nbs/17_cli.ipynb #88772416
 def format_table(
     table:pd.DataFrame, # from `demo_table`
 )->str:
     "The demo's table as text; a dash where there is nothing to measure"
-    def number(v): return '-' if pd.isna(v) else f'{v:.0f}' if v == int(v) and abs(v) < 1e6 else f'{v:.1f}' if abs(v) >= 10 else f'{v:.3g}'
+    def number(v):
+        if pd.isna(v): return '-'
+        if v == int(v) and abs(v) < 1e6: return f'{v:.0f}'
+        return f'{v:.1f}' if abs(v) >= 10 else f'{v:.3g}'
     return table.map(number).to_string()
 
 # %% ../nbs/17_cli.ipynb #d74348bf
@@ -400,14 +460,19 @@ def demo_claims(
 )->dict:          # claim -> (what was measured, whether it holds)
     "What the paper claims and whether this run shows it"
     plain, mmr = (report['networks'][k] for k in ('plain', 'mmr'))
-    seconds = lambda m: m['mip']['mip_seconds'] if m['mip']['mip_points'] else 0.
-    pairs = {"MMR's upper bound on the robust error is below plain's lower bound": (mmr['mip']['robust_error_ub'], plain['mip']['robust_error_lb'], '{:.1%} < {:.1%}', True),
-             "MMR's linear regions are larger (mean certified radius)": (mmr['test']['certified_radius'], plain['test']['certified_radius'], '{:.3g} > {:.3g}', False),
-             "MMR's MIPs are quicker (mean seconds a MIP)": (seconds(mmr), seconds(plain), '{:.2f} < {:.2f}', True)}
-    return {claim: (text.format(a, b), bool(a < b if below else a > b)) for claim, (a, b, text, below) in pairs.items()}
+    ub, lb = mmr['mip']['robust_error_ub'], plain['mip']['robust_error_lb']
+    radius, plain_radius = (m['test']['certified_radius'] for m in (mmr, plain))
+    seconds, plain_seconds = (m['mip']['mip_seconds'] or 0. for m in (mmr, plain))
+    return {"MMR's upper bound on the robust error is below plain's lower bound": (f'{ub:.1%} < {lb:.1%}', ub < lb),
+            "MMR's linear regions are larger (mean certified radius)":
+                (f'{radius:.3g} > {plain_radius:.3g}', radius > plain_radius),
+            "MMR's MIPs are quicker (mean seconds a MIP)":
+                (f'{seconds:.2f} < {plain_seconds:.2f}', seconds < plain_seconds)}
+
 
 # %% ../nbs/17_cli.ipynb #a218b758
-_paper_bounds = {'fc1': {'plain': (93.0, 100.), 'mmr': (22.5, 24.9)}, 'cnn': {'plain': (74.0, 100.), 'mmr': (6.0, 6.0)}}  # results/paper/table1_linf.csv, MNIST
+_paper_bounds = {  # results/paper/table1_linf.csv, MNIST
+    'fc1': {'plain': (93.0, 100.), 'mmr': (22.5, 24.9)}, 'cnn': {'plain': (74.0, 100.), 'mmr': (6.0, 6.0)}}
 _colors = dict(plain='tab:orange', mmr='tab:blue')
 
 def demo_figure(
@@ -417,33 +482,68 @@ def demo_figure(
     from matplotlib.figure import Figure
     fig = Figure(figsize=(9, 6), dpi=100, layout='constrained')
     (a, b), (c, d) = fig.subplots(2, 2)
-    eps, networks = report['settings']['eps'], report['networks']
-    for kind, net in networks.items():
-        h = pd.DataFrame(net['history'])
-        a.plot(h.epoch, 100*h.val_error, color=_colors[kind], label=kind)
-        if 'test' in net: b.hist(net['test']['radii'], bins=np.linspace(0, max(.2, eps*1.5), 50), color=_colors[kind], alpha=.6, label=kind)
-        if 'mip' in net and net['mip']['mip_each']: d.plot(range(1, 1 + len(net['mip']['mip_each'])), sorted(net['mip']['mip_each']), 'o-', ms=3, color=_colors[kind], label=kind)
-    a.set(xlabel='epoch', ylabel='validation error, %', ylim=(0, None), title='Training')
-    b.axvline(eps, color='k', ls=':', lw=1); b.set(xlabel=r'certified $l_\infty$ radius (dotted: $\epsilon$)', ylabel='test images', yscale='log', title='Theorem 3.1 on all test images')
+    _radii_panel(b, report)
     _bounds_panel(c, report)
-    d.axhline(report['settings']['timeout'], color='k', ls=':', lw=1); d.set(xlabel='points that needed a MIP, sorted', ylabel='seconds', yscale='log', title='MIP (dotted: time limit)')
+    for kind, net in report['networks'].items():
+        h, seconds = pd.DataFrame(net['history']), sorted(net['mip']['mip_each']) if 'mip' in net else []
+        a.plot(h.epoch, 100*h.val_error, color=_colors[kind], label=kind)
+        if seconds: d.plot(range(1, 1 + len(seconds)), seconds, 'o-', ms=3, color=_colors[kind], label=kind)
+    a.set(xlabel='epoch', ylabel='validation error, %', ylim=(0, None), title='Training')
+    d.axhline(report['settings']['timeout'], color='k', ls=':', lw=1)
+    d.set(xlabel='points that needed a MIP, sorted', ylabel='seconds', yscale='log', title='MIP (dotted: time limit)')
     for ax in (a, b, d):
         if ax.get_legend_handles_labels()[0]: ax.legend()
     return fig
 
+
+# %% ../nbs/17_cli.ipynb #e1884c35
+def _radii_panel(ax, report):
+    "How far Theorem 3.1 certifies the test images"
+    eps = report['settings']['eps']
+    for kind, net in report['networks'].items():
+        if 'test' not in net: continue
+        bins = np.linspace(0, max(.2, eps*1.5), 50)
+        ax.hist(net['test']['radii'], bins=bins, color=_colors[kind], alpha=.6, label=kind)
+    ax.axvline(eps, color='k', ls=':', lw=1)
+    ax.set(xlabel=r'certified $l_\infty$ radius (dotted: $\epsilon$)', ylabel='test images', yscale='log',
+           title='Theorem 3.1 on all test images')
+
 def _bounds_panel(ax, report):
     "Lower and upper bound of the robust error, ours and the paper's"
-    labels = []
+    labels, asked = [], report['settings']
     for kind, net in report['networks'].items():
         if 'mip' not in net: continue
-        ours = (100*net['mip']['robust_error_lb'], 100*net['mip']['robust_error_ub'])
-        paper = [('paper', _paper_bounds[report['settings']['network']][kind], .35)] if report['settings']['data'] in ('mnist', 'mnist5k') else []
-        for who, (lb, ub), alpha in [('this run', ours, 1.), *paper]:
-            ax.plot([lb, ub], [len(labels)]*2, '|-', ms=12, mew=2, lw=5, solid_capstyle='butt', color=_colors[kind], alpha=alpha)
+        rows = [('this run', (100*net['mip']['robust_error_lb'], 100*net['mip']['robust_error_ub']), 1.)]
+        if asked['data'] in ('mnist', 'mnist5k'): rows.append(('paper', _paper_bounds[asked['network']][kind], .35))
+        for who, (lb, ub), alpha in rows:
+            line = dict(ms=12, mew=2, lw=5, solid_capstyle='butt', color=_colors[kind], alpha=alpha)
+            ax.plot([lb, ub], [len(labels)]*2, '|-', **line)
             labels.append(f'{kind}, {who}')
-    ax.set(yticks=range(len(labels)), yticklabels=labels, xlim=(0, 103), ylim=(len(labels) - .5, -.5), xlabel='robust error, %: lower to upper bound', title=rf'$l_\infty$, $\epsilon={report["settings"]["eps"]:g}$')
+    ax.set(yticks=range(len(labels)), yticklabels=labels, xlim=(0, 103), ylim=(len(labels) - .5, -.5),
+           xlabel='robust error, %: lower to upper bound', title=rf'$l_\infty$, $\epsilon={asked["eps"]:g}$')
+
 
 # %% ../nbs/17_cli.ipynb #48f42662
+class _DemoRun:
+    "The demo's report, written after every step"
+    def __init__(self, file, settings):
+        self.file, self.start = file, time.perf_counter()
+        self.report = dict(what='robustness of two networks, plain and MMR; errors are shares of `points` test images',
+                           finished=False, machine=_machine(), settings=settings, networks={}, seconds={})
+    def seconds(self): return time.perf_counter() - self.start
+    def step(self, kind, what, f):
+        "Do a step: it is announced, timed and kept"
+        tqdm.write(f'[{self.seconds():4.0f} s] {kind}: {what}')
+        begun, result = self.seconds(), f()
+        self.report['seconds'][f'{kind}: {what}'] = round(self.seconds() - begun, 1)
+        return result
+    def keep(self, kind, **parts):
+        self.report['networks'].setdefault(kind, {}).update(parts)
+        self.write()
+    def write(self): _write_json(self.file, self.report)
+
+
+# %% ../nbs/17_cli.ipynb #7a6d2744
 def demo(
     network:str='fc1',      # 'fc1' or 'cnn'
     data:str='mnist5k',     # data set
@@ -456,33 +556,27 @@ def demo(
     name:str='demo',        # of the files, NAME.json and NAME.png
 )->dict:                    # the report, as in NAME.json
     "The main job: train plain and MMR, certify and attack both"
-    start, file = time.perf_counter(), Path(out)/f'{name}.json'
-    images, timeout = load_data(data), timeout or demo_settings[network]['timeout']
-    eps = images.eps[inf]
-    report = dict(what="robustness of two networks, plain and MMR; errors are shares of `points` test images", finished=False, machine=_machine(),
-                  settings=dict(network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed, val=.1, batch_size=128, solver='cbc', epochs=epochs, training=demo_settings[network]),
-                  networks={}, seconds={})
-    def step(kind, what, f):
-        tqdm.write(f'[{time.perf_counter() - start:4.0f} s] {kind}: {what}')
-        begun = time.perf_counter(); result = f()
-        report['seconds'][f'{kind}: {what}'] = round(time.perf_counter() - begun, 1)
-        return result
-    models = {}
+    images, chosen, models = load_data(data), demo_settings[network], {}
+    eps, timeout, rounds = images.eps[inf], timeout or chosen['timeout'], chosen.get('rounds', 20)
+    run = _DemoRun(Path(out)/f'{name}.json', dict(
+        network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed,
+        val=.1, batch_size=128, solver='cbc', epochs=epochs, training=chosen))
     for kind in ('plain', 'mmr'):
-        models[kind], history = step(kind, 'train', lambda: demo_train(network, images, kind, epochs, seed))
-        report['networks'][kind] = dict(history=history.to_dict('records'), scheme=history.attrs['settings']['scheme'])
-        _write_json(file, report)
+        models[kind], h = run.step(kind, 'train', lambda: demo_train(network, images, kind, epochs, seed))
+        run.keep(kind, history=h.to_dict('records'), scheme=h.attrs['settings']['scheme'])
     for kind, model in models.items():
-        report['networks'][kind]['test'] = step(kind, 'Theorem 3.1 and attacks on the test set', lambda: demo_measure(model, images, eps, rounds=demo_settings[network].get('rounds', 20)))
-        _write_json(file, report)
+        run.keep(kind, test=run.step(kind, 'Theorem 3.1 and attacks on the test set',
+                                     lambda: demo_measure(model, images, eps, rounds=rounds)))
     for kind, model in reversed(models.items()):
-        report['networks'][kind]['mip'] = step(kind, f'MIP on the first {points} test images', lambda: demo_mip(model, images, eps, points, timeout, workers))
-        _write_json(file, report)
-    report.update(finished=True, claims={c: dict(measured=m, holds=h) for c, (m, h) in demo_claims(report).items()})
-    report['seconds']['in all'] = round(time.perf_counter() - start, 1)
-    _write_json(file, report)
-    demo_figure(report).savefig(file.with_suffix('.png'))
-    return report
+        run.keep(kind, mip=run.step(kind, f'MIP on the first {points} test images',
+                                    lambda: demo_mip(model, images, eps, points, timeout, workers)))
+    claims = {c: dict(measured=m, holds=h) for c, (m, h) in demo_claims(run.report).items()}
+    run.report.update(finished=True, claims=claims)
+    run.report['seconds']['in all'] = round(run.seconds(), 1)
+    run.write()
+    demo_figure(run.report).savefig(run.file.with_suffix('.png'))
+    return run.report
+
 
 # %% ../nbs/17_cli.ipynb #96cb39d8
 @call_parse
@@ -502,10 +596,13 @@ def mmr_demo(
         check_limits(timeout, workers, epochs)
         if points < 1: raise ValueError(f'expected points >= 1, got {points}')
         name = ('reference' if reference else 'demo') + ('' if network == 'fc1' else f'-{network}')
-        if network not in demo_settings: raise ValueError(f'expected a network among {", ".join(demo_settings)}, got {network!r}')
+        if network not in demo_settings:
+            raise ValueError(f'expected a network among {", ".join(demo_settings)}, got {network!r}')
+        asked = f'{network} on {data}, l_inf'
         load_data(data)
-        print(f'{network} on {data}, l_inf: plain training against MMR. Ctrl-C leaves what is finished in {out}.', flush=True)
+        print(f'{asked}: plain training against MMR. Ctrl-C leaves what is finished in {out}.', flush=True)
         report = demo(network, data, epochs, points, timeout, workers, seed, out, name)
-        print(f'\n{network} on {data}, l_inf, eps {report["settings"]["eps"]:g}\n{format_table(demo_table(report))}\n')
-        for claim, (measured, holds) in demo_claims(report).items(): print(f'{"yes" if holds else "NO "}  {claim}: {measured}')
+        print(f'\n{asked}, eps {report["settings"]["eps"]:g}\n{format_table(demo_table(report))}\n')
+        for claim, (measured, holds) in demo_claims(report).items():
+            print(f'{"yes" if holds else "NO "}  {claim}: {measured}')
         print(f'\n{report["seconds"]["in all"]:.0f} s in all; written: {Path(out)/name}.json and .png')
