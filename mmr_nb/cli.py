@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['networks', 'exit_codes', 'demo_settings', 'parse_norm', 'parse_radius', 'parse_points', 'parse_settings',
            'one_line_errors', 'load_network', 'check_network', 'check_limits', 'make_network', 'mmr_train',
-           'write_results', 'answer_properties', 'fit_images', 'mmr_certify', 'demo_train', 'demo_measure', 'demo_mip',
-           'demo_table', 'format_table', 'demo_claims', 'demo_figure', 'demo', 'mmr_demo']
+           'write_results', 'answer_properties', 'fit_images', 'nearest_examples', 'mmr_certify', 'demo_train',
+           'demo_measure', 'demo_mip', 'demo_table', 'format_table', 'demo_claims', 'demo_figure', 'demo', 'mmr_demo']
 
 # %% ../nbs/17_cli.ipynb #4fd5705b
 import json, math, os, platform, shlex, sys, time
@@ -21,11 +21,13 @@ from . import __version__
 from .ball import read_norm
 from .data import DataUnavailable, load_data
 from .networks import cnn, describe, fc1, fc10, load_weights, lower
-from .runs import write_file
+from .runs import Records, digest, write_file
 from .certificate import region_certificate
 from .training import MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases, tensorboard_callback, train
 from .attacks import falsify
-from .certify import CertifyInterrupted, certify, stage_table
+from .certify import CertifyInterrupted, certify, network_digest, stage_table
+from .lowering import lower_checked
+from .region_search import minimal_perturbation
 from .zoo import load_model
 from .interchange import load_onnx, read_instances, verify, verify_all, witness_text
 from .report import property_report, report as write_report
@@ -318,6 +320,50 @@ def _tell(results, x, y, network, data, points, norm, seconds, cut, out, page):
         print(f'report written to {page}')
 
 
+# %% ../nbs/17_cli.ipynb #b08ddedb
+def nearest_examples(
+    net,          # network
+    x:Tensor,     # images, [n, *input_shape]
+    y:Tensor,     # labels, [n]
+    p:float,      # norm: 1, 2 or inf
+    timeout:float=120., # seconds an image
+    out=None,     # folder that keeps the answers; one that is there already isn't computed again
+    show=print,   # called with each row
+)->tuple:         # (table: label, lb, ub, exact, regions, seconds; nearest adversarial images by row)
+    "The minimal adversarial perturbation of every image, or two bounds of it"
+    lowered = lower_checked(net, x, 'mmr_certify', torch.float64)
+    records = Records(out, dict(network=network_digest(lowered), p=str(p), timeout=timeout), 'mmr_certify')
+    rows, images = [], {}
+    for k in range(len(x)):
+        name = digest(x[k:k+1], y[k:k+1])[:24]
+        row = records.load(name) or _nearest(lowered, x[k:k+1], y[k:k+1], p, timeout)
+        records.save(name, row)
+        rows.append({n: v for n, v in row.items() if n != 'witness'})
+        if row['witness']: images[k] = np.array(row['witness']).reshape(x.shape[1:])
+        show(rows[-1])
+    return pd.DataFrame(rows), images
+
+def _nearest(net, x, y, p, timeout):
+    "One image's row; its adversarial image as a list"
+    start = time.perf_counter()
+    m = minimal_perturbation(net, x, p, y=y, timeout=timeout)
+    lb, ub, regions = m.lb.item(), m.ub.item(), m.regions.item()
+    return dict(label=int(y), lb=lb, ub=ub, exact=bool(m.exact), regions=regions,
+                seconds=round(time.perf_counter() - start, 2), witness=m.witness.flatten().tolist() if ub < inf else [])
+
+# %% ../nbs/17_cli.ipynb #d6d39275
+def _tell_nearest(rows, images, first, about, out):
+    "What `nearest_examples` found, as a line on the screen and files in a folder"
+    right = rows[rows.ub > 0]
+    print(f'{len(right)} of {len(rows)} images are classified correctly; the minimal perturbation is known exactly '
+          f'for {right.exact.sum()} of them; means: lb {right.lb.mean():.5f}, ub {right.ub.mean():.5f}')
+    if not out: return
+    rows.insert(0, 'index', range(first, first + len(rows)))
+    rows.to_csv(Path(out)/'minimal.csv', index=False)
+    np.savez_compressed(Path(out)/'nearest.npz', **{str(first + k): v for k, v in images.items()})
+    _write_json(Path(out)/'minimal.json', dict(about, machine=_machine()))
+    print(f'written to {out}: minimal.csv, minimal.json, nearest.npz')
+
 # %% ../nbs/17_cli.ipynb #e0842a83
 @call_parse
 def mmr_certify(
@@ -329,6 +375,7 @@ def mmr_certify(
     property:str=None,      # instead of images: a VNN-LIB file; a folder or CSV of many, as VNN-COMP's instances.csv
     out:str=None,           # folder for results, where a run that was cut goes on; with --property a file
     report:str=None,        # HTML file about the results, with everything in it
+    minimal:bool=False,     # no radius: how far is each image's nearest adversarial example?
     timeout:float=120,      # seconds a point or property, all stages
     workers:int=None,       # processes for the MIPs; one a CPU core if not given
     solver:str='cbc',       # of the MIPs: cbc or highs
@@ -345,9 +392,13 @@ def mmr_certify(
         data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
         images = load_data(data)
         which = parse_points(points, len(images.x_test))
+        x, y = fit_images(net, images.x_test)[which], images.y_test[which]
+        if minimal:
+            if eps is not None or report: raise ValueError('--minimal: expected no --eps and no --report')
+            found = nearest_examples(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
+            return _tell_nearest(*found, which.start, dict(model=str(model), data=data, points=points, norm=norm, timeout=timeout), out)
         if eps is None and p not in images.eps: raise ValueError(f'{data} has no radius for norm {norm}: give --eps')
         radius, start, cut = images.eps[p] if eps is None else eps, time.perf_counter(), False
-        x, y = fit_images(net, images.x_test)[which], images.y_test[which]
         try: results = certify(net, x, y, radius, p, timeout=timeout, workers=workers, out=out, solver=solver)
         except CertifyInterrupted as e: results, cut = e.results, True
         results['index'] += which.start
