@@ -39,8 +39,7 @@ class OnnxNode:
     version:int      # opset
     given:list = field(default_factory=list) # for each input: is it a value (computed from the network's input)?
     def get(self, key, default=None): return self.attrs.get(key, default)
-    def __str__(self): return f'node {self.place}, {self.op}' + (f' ({self.name})' if self.name
-        else '')
+    def __str__(self): return f'node {self.place}, {self.op}' + (f' ({self.name})' if self.name else '')
 
 class _Refused(Exception): pass
 
@@ -58,6 +57,10 @@ def _aligned(n, *args):
 
 def _arithmetic(f): return lambda n, a, b: f(*_aligned(n, a, b))
 
+def _pointwise(f):
+    "A function of each entry; images without the graph's leading 1, since the engine is quicker on three axes"
+    return lambda n, x: f(n, x.squeeze(1)).unsqueeze(1) if x.dim() == 5 and x.shape[1] == 1 else f(n, x)
+
 def _of_many(f): return lambda n, *args: reduce(f, _aligned(n, *args))
 
 # %% ../nbs/15_interchange.ipynb #323d6fe7
@@ -69,15 +72,14 @@ def _product(n, a, b):
     if extra > 0 and math.prod(W.shape[:extra]) != 1:
         _refuse(f'a product with a stack of matrices {list(W.shape)}')
     W = W.reshape(W.shape[max(extra, 0):])
-    if W.dim() == 1:
-        out = F.linear(x if n.given[0] or x.dim() == 2 else x.transpose(-1, -2),
-                       W[None]).squeeze(-1)
-    elif n.given[0]: out = F.linear(x, W.T)
+    turned = not n.given[0] and x.dim() > 2  # W x on columns is x^T W^T on rows
+    rows = x.transpose(-1, -2) if turned else x
+    if W.dim() == 1: out = F.linear(rows, W[None]).squeeze(-1)
     else:
-        out = F.linear(x, W) if x.dim() == 2 else F.linear(x.transpose(-1, -2), W).transpose(-1, -2)
-    missing = extra + 2 - (x.dim() - 1)  # axes that the stack of one matrix adds
-    return out.reshape(len(out), *(1,)*missing,
-                       *out.shape[1:]) if extra > 0 and missing > 0 else out
+        out = F.linear(rows, W.T if n.given[0] else W)
+        out = out.transpose(-1, -2) if turned else out
+    missing = extra + 2 - (x.dim() - 1) if extra > 0 else 0  # axes that the stack of one matrix adds
+    return out.reshape(len(out), *(1,)*missing, *out.shape[1:]) if missing > 0 else out
 
 def _gemm(n, a, b, c=None):
     "alpha A B + beta C with A or B transposed"
@@ -118,16 +120,15 @@ def _padded(x, before, after, **how):
 
 # %% ../nbs/15_interchange.ipynb #04932d1e
 def _convolution(n, x, W, bias=None):
-    x, f = _image(x), {3: F.conv1d, 4: F.conv2d}.get(W.dim()) or _refuse(f'a convolution with '
-        f'weights {list(W.shape)}')
+    x, f = _image(x), {3: F.conv1d, 4: F.conv2d}.get(W.dim())
+    if f is None: _refuse(f'a convolution with weights {list(W.shape)}')
     s, before, after, d = _window(n, x.shape[2:], W.shape[2:])
     if before != after: x, before = _padded(x, before, after), [0]*len(s)
     return f(x, W, bias, s, before, d, n.get('group', 1)).unsqueeze(1)
 
 def _transposed(n, x, W, bias=None):
-    x = _image(x)
-    f = {3: F.conv_transpose1d,
-         4: F.conv_transpose2d}.get(W.dim()) or _refuse(f'weights {list(W.shape)}')
+    x, f = _image(x), {3: F.conv_transpose1d, 4: F.conv_transpose2d}.get(W.dim())
+    if f is None: _refuse(f'weights {list(W.shape)}')
     if n.get('output_shape') or n.get('auto_pad', 'NOTSET') != 'NOTSET':
         _refuse('output_shape or auto_pad')
     s, before, after, d = _window(n, x.shape[2:], W.shape[2:])
@@ -179,10 +180,9 @@ def _max_pool(n, x):
 
 def _norm(n, x, scale, shift, mean, var):
     if n.get('training_mode', 0): _refuse('batch normalisation in training mode')
-    lead = x.shape[1] == 1 and x.dim() > 2
-    y = F.batch_norm(x.squeeze(1) if lead else _refuse(f'a value of shape {list(x.shape[1:])}'),
-                     mean, var, scale, shift, False, 0., n.get('epsilon', 1e-5))
-    return y.unsqueeze(1)
+    if x.shape[1] != 1 or x.dim() < 3: _refuse(f'a value of shape {list(x.shape[1:])}')
+    epsilon = n.get('epsilon', 1e-5)
+    return F.batch_norm(x.squeeze(1), mean, var, scale, shift, False, 0., epsilon).unsqueeze(1)
 
 # %% ../nbs/15_interchange.ipynb #bb6a7f53
 def _axis(n, x, default=0, key='axis'):
@@ -203,7 +203,7 @@ def _reshape(n, x, shape=None):
     shape = list(n.get('shape') if shape is None else shape)
     if 0 in shape and n.get('allowzero', 0): _refuse('a shape with zeros')
     shape = [x.shape[i + 1] if v == 0 else v for i, v in enumerate(shape)]
-    return x.reshape(len(x), *shape) if -1 in shape else x.reshape(len(x), *shape)
+    return x.reshape(len(x), *shape)
 
 def _flatten(n, x):
     rank, axis = x.dim() - 1, n.get('axis', 1)
@@ -241,8 +241,8 @@ def _picked(x, axis, where):
 
 def _slice(n, x, starts=None, ends=None, axes=None, steps=None):
     starts, ends = (n.get(k) if v is None else v for k, v in (('starts', starts), ('ends', ends)))
-    axes = list(range(len(starts))) if (axes := n.get('axes') if axes is None
-                                        else axes) is None else axes
+    axes = n.get('axes') if axes is None else axes
+    axes = list(range(len(starts))) if axes is None else axes
     for i, a, b, step in zip(axes, starts, ends, steps or [1]*len(starts)):
         axis = _axis(n, x, i, key=None)
         where = np.arange(x.shape[axis])[a:b:step]
@@ -250,6 +250,7 @@ def _slice(n, x, starts=None, ends=None, axes=None, steps=None):
         x = x.narrow(axis, int(where[0]), len(where)) if step == 1 else _picked(x, axis, where)
     return x
 
+# %% ../nbs/15_interchange.ipynb #5c2407b9
 def _gather(n, x, where):
     axis, where = _axis(n, x), np.asarray(where)
     if (where >= x.shape[axis]).any() or (where < -x.shape[axis]).any():
@@ -261,16 +262,16 @@ def _split(n, x, sizes=None):
     axis, sizes = _axis(n, x), n.get('split') if sizes is None else sizes
     if sizes is None:
         each = -(-x.shape[axis]//n.get('num_outputs', len(n.outputs)))
-        sizes = [each]*(x.shape[axis]//each) + ([x.shape[axis] % each] if x.shape[axis] % each
-                                                else [])
+        whole, rest = divmod(x.shape[axis], each)
+        sizes = [each]*whole + [rest]*(rest > 0)
     if sum(sizes) != x.shape[axis] or len(sizes) != len(n.outputs):
         _refuse(f'parts {sizes} of an axis of {x.shape[axis]}')
     return torch.split(x, list(sizes), axis)
 
 # %% ../nbs/15_interchange.ipynb #b224f282
 def _pad(n, x, pads=None, value=None, axes=None):
-    pads, mode, rank = n.get('pads') if pads is None else pads, n.get('mode',
-        'constant'), x.dim() - 1
+    mode, rank = n.get('mode', 'constant'), x.dim() - 1
+    pads = n.get('pads') if pads is None else pads
     value = n.get('value', 0.) if value is None else value
     if mode == 'wrap' or len(pads) != 2*(rank if axes is None else len(axes)):
         _refuse(f'pads {pads} in mode {mode}')
@@ -299,8 +300,8 @@ def _reduced(mean):
 def _expand(n, x, shape):
     shape = list(shape)
     x = x.reshape(len(x), *(1,)*(len(shape) - x.dim() + 1), *x.shape[1:])
-    return x.expand(len(x), *torch.broadcast_shapes(x.shape[1:], [1]*(x.dim() - 1 - len(shape))
-                                                    + shape))
+    shape = [1]*(x.dim() - 1 - len(shape)) + shape
+    return x.expand(len(x), *torch.broadcast_shapes(x.shape[1:], shape))
 
 def _prelu(n, x, slope):
     if slope.numel() == 1: return F.prelu(x, slope.reshape(1))
@@ -323,33 +324,33 @@ def _dropout(n, x, *rest):
 
 def _blocks(n, x, to_space):
     x, k = _image(x), n.get('blocksize')
-    if not to_space:
-        return F.pixel_unshuffle(x, k).reshape(len(x), -1, k*k, x.shape[2]//k,
-                                               x.shape[3]//k).transpose(1, 2).flatten(1,
-                                                   2).unsqueeze(1)
+    if not to_space:  # torch counts channels first, ONNX places in the block
+        y = F.pixel_unshuffle(x, k)
+        return y.reshape(len(x), -1, k*k, *y.shape[2:]).transpose(1, 2).flatten(1, 2).unsqueeze(1)
     if n.get('mode', 'DCR') == 'DCR':
         x = x.reshape(len(x), k*k, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
     return F.pixel_shuffle(x, k).unsqueeze(1)
 
 # %% ../nbs/15_interchange.ipynb #f2816a2c
+def _global_max(n, x):
+    f = F.max_pool2d if x.dim() == 5 else F.max_pool1d
+    return f(_image(x), list(x.shape[3:])).unsqueeze(1)
+
 _operations = dict(
-    Add=_arithmetic(torch.add), Sub=_arithmetic(torch.sub), Mul=_arithmetic(torch.mul),
-                   Div=_arithmetic(torch.div),
-    Neg=lambda n, x: -x, Abs=lambda n, x: x.abs(), Sum=_of_many(torch.add),
-                   Max=_of_many(torch.maximum), Min=_of_many(torch.minimum),
-    Mean=lambda n, *a: _of_many(torch.add)(n, *a)/len(a), MatMul=_product, Gemm=_gemm,
-                   Conv=_convolution, ConvTranspose=_transposed,
-    BatchNormalization=_norm, Relu=lambda n, x: F.relu(x),
-                   LeakyRelu=lambda n, x: F.leaky_relu(x, n.get('alpha', .01)), PRelu=_prelu,
+    Add=_arithmetic(torch.add), Sub=_arithmetic(torch.sub),
+    Mul=_arithmetic(torch.mul), Div=_arithmetic(torch.div),
+    Sum=_of_many(torch.add), Mean=lambda n, *a: _of_many(torch.add)(n, *a)/len(a),
+    Max=_of_many(torch.maximum), Min=_of_many(torch.minimum),
+    Neg=lambda n, x: -x, Abs=lambda n, x: x.abs(),
+    MatMul=_product, Gemm=_gemm, Conv=_convolution, ConvTranspose=_transposed, BatchNormalization=_norm,
+    Relu=_pointwise(lambda n, x: F.relu(x)), PRelu=_prelu,
+    LeakyRelu=_pointwise(lambda n, x: F.leaky_relu(x, n.get('alpha', .01))),
     Clip=_clip, HardSigmoid=lambda n, x: (n.get('alpha', .2)*x + n.get('beta', .5)).clamp(0, 1),
-                   MaxPool=_max_pool, AveragePool=_average_pool,
+    MaxPool=_max_pool, AveragePool=_average_pool, GlobalMaxPool=_global_max,
     GlobalAveragePool=lambda n, x: _image(x).mean(list(range(2, x.dim() - 1)), True).unsqueeze(1),
-    GlobalMaxPool=lambda n, x: (F.max_pool2d if x.dim() == 5 else F.max_pool1d)(_image(x),
-        list(x.shape[3:])).unsqueeze(1),
-    ReduceMean=_reduced(True), ReduceSum=_reduced(False), Flatten=_flatten, Reshape=_reshape,
-                   Transpose=_permute, Squeeze=_squeeze,
-    Unsqueeze=_unsqueeze, Concat=_concat, Slice=_slice, Gather=_gather, Split=_split, Pad=_pad,
-                   Expand=_expand,
+    ReduceMean=_reduced(True), ReduceSum=_reduced(False),
+    Flatten=_flatten, Reshape=_reshape, Transpose=_permute, Squeeze=_squeeze, Unsqueeze=_unsqueeze,
+    Concat=_concat, Slice=_slice, Gather=_gather, Split=_split, Pad=_pad, Expand=_expand,
     Tile=lambda n, x, k: x.repeat(1, *k), Identity=lambda n, x: x, Dropout=_dropout, Cast=_cast,
     DepthToSpace=lambda n, x: _blocks(n, x, True), SpaceToDepth=lambda n, x: _blocks(n, x, False))
 
@@ -371,11 +372,11 @@ class OnnxNetwork(nn.Module):
         used = dict.fromkeys(i for n in nodes for k, i in enumerate(n.inputs) if i in constants
                              and not _is_static(n, k, constants[i]))
         self.names = {name: f'weight_{k}' for k, name in enumerate(used)}
+        dtype = _float_type(constants)
         for name, own in self.names.items():
-            self.register_parameter(own,
-                                    nn.Parameter(torch.tensor(constants[name]).to(_float_type(constants))))
-        self.numbers = {i: constants[i].tolist() for n in nodes for i in n.inputs if i in constants
-                        and i not in used}
+            self.register_parameter(own, nn.Parameter(torch.tensor(constants[name]).to(dtype)))
+        rest = [i for n in nodes for i in n.inputs if i in constants and i not in used]
+        self.numbers = {i: constants[i].tolist() for i in rest}
     def forward(self, x):
         values = {self.source: x.reshape(len(x), *self.graph_shape)}
         for n in self.nodes: values.update(self.run(n, values))
@@ -391,11 +392,12 @@ class OnnxNetwork(nn.Module):
         shapes = f'inputs {list(self.input_shape)}, outputs {list(self.output_shape)}'
         return f'{len(self.nodes)} nodes, {shapes}'
 
+# %% ../nbs/15_interchange.ipynb #f746afbb
 def _is_static(n, k, value): return value.dtype.kind != 'f' or k in _static.get(n.op, ())
 
 def _float_type(constants):
-    return torch.float64 if any(c.dtype == np.float64
-                                for c in constants.values()) else torch.float32
+    double = any(c.dtype == np.float64 for c in constants.values())
+    return torch.float64 if double else torch.float32
 
 # %% ../nbs/15_interchange.ipynb #1d74bb09
 _largest = 2**28  # entries of a value; a graph that asks for more is refused
@@ -473,35 +475,38 @@ def _node(place, n, opset):
     def value(a):
         v = onnx.helper.get_attribute_value(a)
         if isinstance(v, bytes): return v.decode('utf-8', 'replace')
-        return list(v) if not isinstance(v, (int, float, str)) and hasattr(v,
-            '__len__') and not hasattr(v, 'DESCRIPTOR') else v
-    node = OnnxNode(place, n.name, n.op_type if n.domain in ('', 'ai.onnx')
-                    else f'{n.domain}.{n.op_type}', list(n.input), list(n.output), {}, opset)
+        single = isinstance(v, (int, float, str)) or hasattr(v, 'DESCRIPTOR') or not hasattr(v, '__len__')
+        return v if single else list(v)
+    op = n.op_type if n.domain in ('', 'ai.onnx') else f'{n.domain}.{n.op_type}'
+    node = OnnxNode(place, n.name, op, list(n.input), list(n.output), {}, opset)
     try: node.attrs = {a.name: value(a) for a in n.attribute}
     except Exception as e:
         raise _Refused(f'an attribute that cannot be read: {_first_line(e)}') from None
     return node
 
+# %% ../nbs/15_interchange.ipynb #8fd0bb5c
 def _folded(n, proto, model, constants):
     "What a node computes from constants alone"
     import onnx
     if n.op not in _foldable:
         _refuse('a node that depends on constants alone, of a type that is not folded')
     args = {i: constants[i] for i in n.inputs if i}
-    if n.op in ('ConstantOfShape', 'Expand', 'Tile', 'Pad', 'Range'):
-        sizes = [float(np.abs(a.astype(float)).prod())
-                 if n.op in ('ConstantOfShape', 'Expand', 'Tile')
-                 else float(np.abs(a.astype(float)).sum()) for a in args.values()
-                 if a.dtype.kind in 'iu']
-        if math.prod(max(s, 1) for s in sizes)*max([a.size for a in args.values()],
-                                                   default=1) > _largest:
-            _refuse('a constant of enormous size')
+    if n.op in _growing: _check_growth(n, list(args.values()))
     versions = {o.domain: o.version for o in model.opset_import}
     out = onnx.reference.ReferenceEvaluator(proto, opsets=versions).run(None, args)
     out = [np.asarray(o) for o in out]
     if any(o.dtype.kind == 'f' and not np.isfinite(o).all() for o in out):
         _refuse('a constant that is NaN or Inf')
     return dict(zip(n.outputs, out))
+
+_growing = dict(ConstantOfShape=np.prod, Expand=np.prod, Tile=np.prod, Pad=np.sum, Range=np.sum)
+
+def _check_growth(n, args):
+    "Refuse a constant whose shape, repeats or padding make it enormous"
+    sizes = [float(_growing[n.op](np.abs(a.astype(float)))) for a in args if a.dtype.kind in 'iu']
+    largest = max([a.size for a in args], default=1)
+    if math.prod(max(s, 1) for s in sizes)*largest > _largest: _refuse('a constant of enormous size')
+
 
 # %% ../nbs/15_interchange.ipynb #d9d6059b
 def _graph(model, opset, known, source, shape, who):
@@ -516,8 +521,8 @@ def _graph(model, opset, known, source, shape, who):
             while n.inputs and not n.inputs[-1]: n.inputs.pop()
             n.given = [i in values for i in n.inputs]
             if n.op == 'Shape' and n.given == [True]:
-                constants[n.outputs[0]] = np.array(values[n.inputs[0]].shape[1:],
-                                                   dtype=np.int64)[n.get('start', 0):n.get('end')]
+                shape = np.array(values[n.inputs[0]].shape[1:], dtype=np.int64)
+                constants[n.outputs[0]] = shape[n.get('start', 0):n.get('end')]
             elif n.op == 'Constant' or not any(n.given):
                 constants.update(_folded(n, proto, model, constants))
             else:
@@ -529,11 +534,12 @@ def _graph(model, opset, known, source, shape, who):
             raise ValueError(f'{who}: {n}: {type(e).__name__}: {_first_line(e)}') from None
     return nodes, constants, values
 
+# %% ../nbs/15_interchange.ipynb #5bec787f
 def _tried(n, values, constants):
     "Shapes of a node's outputs, computed without numbers"
     if n.op not in _operations:
-        _refuse(f'the operation {n.op}' + (' (end the graph before it, which decides the same)'
-                                           if n.op in ('Softmax', 'LogSoftmax', 'Sigmoid') else ''))
+        last = n.op in ('Softmax', 'LogSoftmax', 'Sigmoid')
+        _refuse(f'the operation {n.op}' + ' (end the graph before it, which decides the same)'*last)
     def find(k, name):
         if not name: return None
         if name in values: return values[name]
@@ -548,8 +554,7 @@ def _tried(n, values, constants):
 
 # %% ../nbs/15_interchange.ipynb #deff60ff
 def load_onnx(
-    # path of an ONNX file, opset 7 to 22 (or newer, where its operations are known)
-    file,
+    file,             # path of an ONNX file, opset 7 to 22 (or newer, where its operations are known)
     check:bool=True,  # compare outputs with onnxruntime's, or with onnx's reference implementation
 )->OnnxNetwork:       # module in eval mode: [b, *input_shape] -> [b, K]
     "The network of an ONNX file as a module that everything here accepts"
@@ -566,8 +571,8 @@ def load_onnx(
     if check: _compare(net, file, who)
     return net
 
-# difference from onnxruntime's outputs, relative to the largest output (or to 1)
-tol_outputs = 1e-5
+# %% ../nbs/15_interchange.ipynb #1b7130ca
+tol_outputs = 1e-5  # difference from onnxruntime's outputs, relative to the largest output (or to 1)
 
 @torch.no_grad()
 def _compare(net, file, who):
@@ -621,12 +626,9 @@ def run_onnx(
 )->Tensor:      # outputs, [b, K], in the file's type
     "Outputs of an ONNX file by onnxruntime, or by onnx's reference implementation where that isn't installed or can't"
     model, _ = _read_model(file, 'run_onnx')
-    _, shape, _ = _shapes(model, {t.name for t in model.graph.initializer}, 'run_onnx')
-    kind = {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
-    double = next(v for k, v in kind.items() if k not in {t.name
-        for t in model.graph.initializer}) == 11
-    rows = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64 if double
-                      else np.float32)
+    source, shape, _ = _shapes(model, {t.name for t in model.graph.initializer}, 'run_onnx')
+    kind = next(i.type.tensor_type.elem_type for i in model.graph.input if i.name == source)
+    rows = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64 if kind == 11 else np.float32)
     try:
         run = _session(file)
         return torch.from_numpy(np.stack([np.asarray(run(r.reshape(shape))).ravel() for r in rows]))
@@ -657,18 +659,23 @@ def save_onnx(
                               output_names=['output'], opset_version=opset,
                               dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
                               external_data=False, verbose=False)
-        again, x = load_onnx(temporary), torch.rand(16, *input_shape,
-                                                    generator=torch.Generator().manual_seed(1)).to(own)
-        with torch.no_grad(): a, b = model(x).double(), again(x).double()
-        if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
-            raise ValueError(f'save_onnx: the file computes something else than the module, by '
-                             f'{(a - b).abs().max().item():.3g}')
+        _check_same(model, load_onnx(temporary), input_shape, own)
         os.replace(temporary, file)
     except (ValueError, OSError): raise
     except Exception as e:
         raise ValueError(f'save_onnx: PyTorch cannot export this network: {_first_line(e)}') from None
     finally: temporary.unlink(missing_ok=True)
     return file
+
+# %% ../nbs/15_interchange.ipynb #69180b60
+@torch.no_grad()
+def _check_same(model, again, input_shape, dtype):
+    "Refuse a file that computes something else than the module"
+    x = torch.rand(16, *input_shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    a, b = model(x).double(), again(x).double()
+    if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
+        raise ValueError('save_onnx: the file computes something else than the module, by '
+                         f'{(a - b).abs().max().item():.3g}')
 
 @contextmanager
 def _quiet():
@@ -737,7 +744,8 @@ class Property:
 class _List(list):
     line = 0
 
-_token, _number = re.compile(r';[^\n]*|[()]|[^\s();]+|\n'), re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z')
+_token = re.compile(r';[^\n]*|[()]|[^\s();]+|\n')
+_number = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\Z')
 _deepest, _most_cases = 50, 2000
 
 def _brackets(text, fail):
@@ -770,8 +778,8 @@ class _Reader:
     def fail(self, line, why): raise ValueError(f'read_vnnlib: {self.name}, line {line}: {why}')
     def declare(self, e):
         kind = [k for k in e[2:] if k != []]
-        m = re.fullmatch(r'([XY])_(0|[1-9]\d{0,7})', e[1]) if len(e) > 2 and isinstance(e[1],
-            str) else None
+        named = len(e) > 2 and isinstance(e[1], str)
+        m = re.fullmatch(r'([XY])_(0|[1-9]\d{0,7})', e[1]) if named else None
         if not m or kind not in (['Real'], ['real']):
             self.fail(e.line, 'expected a declaration such as (declare-const X_0 Real), with X_i '
                               'for inputs and Y_j for outputs')
@@ -889,6 +897,7 @@ def read_vnnlib(
         counts[kind] = len(places)
     return make_property(counts['X'], counts['Y'], All(tuple(asserted)), name)
 
+# %% ../nbs/15_interchange.ipynb #7c5c6d37
 def make_property(
     n_inputs:int,
     n_outputs:int,
@@ -951,8 +960,8 @@ def _older_formula(e, fail):
     a, b = _older_sum(e.lhs, fail), _older_sum(e.rhs, fail)
     if kind == 'NotEqual': return f'(or (< {a} {b}) (> {a} {b}))'
     signs = dict(GreaterThan='>', LessThan='<', GreaterEqual='>=', LessEqual='<=', Equal='=')
-    return f'({signs[kind]} {a} {b})' if kind in signs else fail(f'a formula of the kind {kind} is '
-        f'not supported')
+    if kind not in signs: fail(f'a formula of the kind {kind} is not supported')
+    return f'({signs[kind]} {a} {b})'
 
 def _older_sum(e, fail):
     kind = type(e).__name__
@@ -989,9 +998,10 @@ def ball_property(
     flat = [Fraction(v) for v in torch.as_tensor(x).double().flatten().tolist()]
     lo, hi = ([v + s*Fraction(float(eps)) for v in flat] for s in (-1, 1))
     if box is not None:
-        ends = [[Fraction(v)
-                 for v in torch.as_tensor(b).double().expand(torch.as_tensor(x).shape).flatten().tolist()] for b in box]
-        lo, hi = list(map(max, lo, ends[0])), list(map(min, hi, ends[1]))
+        shape = torch.as_tensor(x).shape
+        ends = (torch.as_tensor(b).double().expand(shape).flatten().tolist() for b in box)
+        least, most = ([Fraction(v) for v in end] for end in ends)
+        lo, hi = list(map(max, lo, least)), list(map(min, hi, most))
     bounds = [_atom({('X', i): Fraction(s), None: -s*v}) for i, pair in enumerate(zip(lo, hi))
               for s, v in zip((1, -1), pair)]
     wins = tuple(_atom({('Y', s): Fraction(1), ('Y', int(y)): Fraction(-1)})
@@ -1045,8 +1055,8 @@ def _decimal(v):
 # %% ../nbs/15_interchange.ipynb #fc84904e
 def _exact_rows(atoms, n_inputs, n_outputs):
     "Atoms as rows on [x, y] and constants: coefficients exact in float64, constants rounded up"
-    A, c = torch.zeros(len(atoms), n_inputs + n_outputs,
-                       dtype=torch.float64), torch.zeros(len(atoms), dtype=torch.float64)
+    A = torch.zeros(len(atoms), n_inputs + n_outputs, dtype=torch.float64)
+    c = torch.zeros(len(atoms), dtype=torch.float64)
     for k, a in enumerate(atoms):
         scale = Fraction(math.lcm(*(v.denominator for _, v in a.terms)))
         largest = max(abs(v)*scale for _, v in a.terms)
@@ -1265,7 +1275,8 @@ def _cut(p, base, w):
     for v, beta in [*zip(w.unbind(1), base.unbind(1))]*2:
         least = beta + _least(v, lo - x, hi - x)
         room = least.clamp(max=0).neg()[:, None]/v.abs().clamp(min=1e-300)*(1 + 1e-9) + 1e-12*(1 + x.abs())
-        lo, hi = torch.where(v < 0, torch.maximum(lo, hi - room), lo), torch.where(v > 0, torch.minimum(hi, lo + room), hi)
+        lo, hi = (torch.where(v < 0, torch.maximum(lo, hi - room), lo),
+                  torch.where(v > 0, torch.minimum(hi, lo + room), hi))
     return Pieces(lo, hi, p.sign)
 
 def _halves(p, gain):
@@ -1383,6 +1394,7 @@ def _deepen(question, x, steps=30):
             yield x
         else: size /= 2
 
+# %% ../nbs/15_interchange.ipynb #5335d6cd
 def _replayed(judge, case, question, x):
     "An answer from a candidate, if it is a counterexample to everybody"
     seen = None
@@ -1492,20 +1504,18 @@ def verify(
     prop,                # Property, or path of a VNN-LIB file
     timeout:float=120.,  # seconds for all of it
     workers:int|None=1,  # processes for the searches
-    # of a module that doesn't say by an attribute `input_shape`; None: one axis
-    input_shape=None,
+    input_shape=None,    # of a module that doesn't say by an attribute `input_shape`; None: one axis
     **options,           # more for `certify`, such as solver='highs'
 )->Answer:               # verdict 'unsat' (proved), 'sat' (with a witness) or 'unknown'
     "Is there an input for which the property's assertions hold?"
     start, timeout = time.monotonic(), read_timeout(timeout, 'verify')
     prop = prop if isinstance(prop, Property) else read_vnnlib(prop)
     net, shape, file = _network(network, input_shape, prop)
-    judge, best, end = _Judge(net, shape, prop, file), Answer('unsat',
-        stage='text'), start + timeout
+    judge, best, end = _Judge(net, shape, prop, file), Answer('unsat', stage='text'), start + timeout
     for k, case in enumerate(prop.cases):
         now = time.monotonic()
-        answer = _decide(net, shape, prop, case, judge, now + (end - now)/(len(prop.cases) - k),
-                         workers, options)
+        until = now + (end - now)/(len(prop.cases) - k)
+        answer = _decide(net, shape, prop, case, judge, until, workers, options)
         if answer.verdict != 'unsat' or best.verdict == 'unsat': best = answer
         if answer.verdict == 'sat': break
     best.seconds = time.monotonic() - start
@@ -1524,8 +1534,7 @@ def witness_text(
 
 # %% ../nbs/15_interchange.ipynb #2c416e2e
 def read_instances(
-    # a .csv with lines network,property,seconds; or a folder: its instances.csv, or its network and all properties
-    source,
+    source,            # a .csv of lines network,property,seconds; a folder: its instances.csv, or network and properties
     timeout:float=120.,# seconds of a line that names none
 )->list:               # of (network, property, seconds)
     "The questions of a folder or a list"
@@ -1581,15 +1590,16 @@ def verify_all(
     "Answer a list of questions, one row a question; what `out` holds already is not asked again"
     out, rows = Path(out), []
     known = {(r['network'], r['property'], r['digest']): r for r in _known_rows(out)}
+    rest = dict(known)
     for network, prop, seconds in instances:
         digest = _digest(network, prop)
         row = known.get((str(network), str(prop), digest))
-        if row is None or row['verdict'] not in ('sat',
-                                                 'unsat') and float(row['timeout']) < seconds:
+        open_ = row is None or row['verdict'] not in ('sat', 'unsat')
+        if open_ and (row is None or float(row['timeout']) < seconds):
             row = _asked(network, prop, seconds, workers, out, digest)
         rows.append(row)
-        _write_rows(out, rows + [r for k, r in known.items() if k not in {(q['network'],
-            q['property'], q['digest']) for q in rows}])
+        rest.pop((str(network), str(prop), digest), None)  # what is left of an earlier run stays in the file
+        _write_rows(out, rows + list(rest.values()))
         if show: show(row)
     return rows
 

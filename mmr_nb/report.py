@@ -44,7 +44,8 @@ def _axes(x_top, y_top, x_label, y_label, percent):
     out = []
     for v in _ticks(x_top):
         x, y = _place(v, 0, x_top, y_top)
-        out.append(f'<text x="{x:.1f}" y="{y + 14:.1f}" text-anchor="middle">{v:g}</text>')
+        at = min(x, _wide - 16)  # so that the last number is whole
+        out.append(f'<text x="{at:.1f}" y="{y + 14:.1f}" text-anchor="middle">{v:g}</text>')
     for v in _ticks(y_top):
         x, y = _place(0, v, x_top, y_top)
         label = f'{100*v:g}%' if percent else f'{v:g}'
