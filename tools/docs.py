@@ -37,7 +37,7 @@ def sidebar():
 def for_site(target, cfg, pages, copies):
     "A link of a notebook as the site has it; pictures from outside nbs/ go into `copies`"
     if target.startswith(cfg['doc_url'] + '/'):  # nbdev's own links to symbols: the same pages, wherever the site lies
-        local = target[len(cfg['doc_url']) + 1:]
+        local = re.sub('#_.*', '', target[len(cfg['doc_url']) + 1:])  # private names have no entry of their own
         return local if local.split('.html')[0] in pages.values() else target
     path = repo_path(target)
     if not path: return fill(target, cfg)
