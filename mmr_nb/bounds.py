@@ -712,7 +712,6 @@ def robust_logits(
     p:float,                 # norm: 1, 2 or inf
     method:str='fastlin',    # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
     box=(0., 1.),            # range of every input: numbers, or tensors that broadcast to one; None: no box
-    memory:int=2**25,        # bytes for one batch of rows
     hidden:str|None=None,    # bounds of hidden layers: None, by `method`; 'interval', cheaper and looser (then CROWN's slopes)
 )->Tensor:                   # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
     "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
@@ -725,4 +724,4 @@ def robust_logits(
     with torch.autocast(x.device.type, enabled=False):  # half precision would make it the bound of another network
         zs, logits = net(x.to(net.dtype))
         at = Centre(net, ball, ball.steps(net.dtype), [z.double() for z in zs], logits.double())
-        return -_margins(at, y, How(method, hidden, memory))[0].to(net.dtype)
+        return -_margins(at, y, How(method, hidden))[0].to(net.dtype)

@@ -1331,6 +1331,7 @@ def check_outputs(
     if wrong.any():
         rounding = _tol_rounding*_largest(run(torch.float32) - ours)
         wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
+        wrong[-16:] &= own[-16:].isfinite()  # at random inputs numbers may overflow in one order of sums and not in another
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
     raise ValueError(f'{who}: the network computes something else than what was recorded: logit {s} is '

@@ -6,7 +6,7 @@
 __all__ = ['tol_polytope', 'tol_exact', 'prices', 'flat_cap', 'smaller', 'farthest', 'Local', 'local_network', 'local_values',
            'local_region', 'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'WalkStep',
            'Nearest', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb', 'split_parts', 'choose_units',
-           'tighten_caps', 'descend', 'strike', 'MinimalPerturbation', 'minimal_perturbation']
+           'tighten_caps', 'descend', 'strike', 'MinimalPerturbation', 'SearchEffort', 'minimal_perturbation']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
 import heapq, math, time
@@ -641,8 +641,8 @@ def strike(
 # %% ../nbs/11_region_search.ipynb #d35cdc2c
 class _Branch:
     "Parts of the ball around one input, least distance first"
-    def __init__(self, best, end, batch, steps, solve):
-        self.best, self.end, self.batch, self.steps, self.solve = best, end, batch, steps, solve
+    def __init__(self, best, end, effort):
+        self.best, self.end, self.batch, self.steps, self.solve = best, end, effort.batch, effort.steps, effort.solve
         self.heap, self.count, self.floor, self.lb = [], 0, inf, 0.
         self.enter(best.ub)
     def enter(self, eps): self.eps, self.local = eps, _ball_network(self.best, eps)
@@ -734,6 +734,15 @@ class MinimalPerturbation:
     @property
     def exact(self): return (self.lb >= self.ub*(1 - tol_exact)) | (self.lb == inf)
 
+@dataclass(frozen=True)
+class SearchEffort:
+    "How far an input is searched"
+    max_regions:float=inf # parts of the ball to bound
+    rounds:int=20         # of the attack that finds the first adversarial examples
+    batch:int=64          # parts bounded at once
+    steps:int=10          # of the ascent in each part
+    solve:object=_shift   # solver of the linear programs; another one for tests
+
 # %% ../nbs/11_region_search.ipynb #a4ba0c60
 @exact_arithmetic
 @torch.no_grad()
@@ -744,21 +753,17 @@ def minimal_perturbation(
     box:tuple|None=(0, 1), # range of every input; None: no box
     y:Tensor|None=None,  # classes [b]; None: those decided
     timeout:float=60.,   # seconds a point; inf: no limit
-    max_regions:float=inf, # parts of the ball to bound, for each point
-    rounds:int=20,       # of the attack that finds the first adversarial examples
-    batch:int=64,        # parts bounded at once
-    steps:int=10,        # of the ascent in each part
-    solve=_shift,        # solver of the linear programs; another one for tests
+    **effort,            # fields of `SearchEffort`: max_regions, rounds, batch, steps, solve
 )->MinimalPerturbation:
     "The minimal adversarial perturbation (section 3), exactly where time allows, else between two bounds"
-    seconds = read_timeout(timeout, 'minimal_perturbation')
+    seconds, effort = read_timeout(timeout, 'minimal_perturbation'), SearchEffort(**effort)
     net, x, y, p, box = _start(model, x, p, box, y, 'minimal_perturbation')
-    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=rounds)
+    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=effort.rounds)
     first, found = region_certificate(net, x, p, box).lb.where(norm > 0, 0.), []
     for i in range(len(x)):
         known = w[i:i+1] if norm[i] < inf else None
         best = Nearest(net, x[i:i+1], y[i].item(), p, box, norm[i].item(), known)
-        lb, n = _search(best, time.monotonic() + seconds, max_regions, batch, steps, solve)
+        lb, n = _search(best, time.monotonic() + seconds, effort)
         found.append((max(lb, min(first[i].item(), best.ub)), best.ub, n))
         if best.ub < inf: w[i] = best.witness[0]
     lb, ub, n = zip(*found) if found else ((), (), ())
@@ -773,7 +778,7 @@ def _next_radius(r, goal):
     if goal == inf: return max(2*r, .25)
     return goal/4 if r == 0 else goal if r > .8*goal else (r + goal)/2
 
-def _search(best, end, max_regions, batch, steps, solve):
+def _search(best, end, effort):
     "(lower bound, parts bounded) for one input"
     if best.ub == 0: return 0., 0
     reach, n, lb, r = _reach(best.x, best.p, best.box), 0, 0., 0.
@@ -784,8 +789,8 @@ def _search(best, end, max_regions, batch, steps, solve):
         goal = best.ub if best.witness is not None else reach
         r, known = _next_radius(r, goal), best.ub
         best.ub = r  # what an adversarial example has to be nearer than
-        search = _Branch(best, end, batch, steps, solve)
-        n += search.run(max_regions - n)
+        search = _Branch(best, end, effort)
+        n += search.run(effort.max_regions - n)
         open_, target = min(search.heap[0][0] if search.heap else inf, search.floor), best.goal
         lb, found = max(lb, min(open_, target)), best.ub < r
         if not found: best.ub = known
