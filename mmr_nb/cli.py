@@ -336,8 +336,9 @@ def nearest_examples(
     rows, images = [], {}
     for k in range(len(x)):
         name = digest(x[k:k+1], y[k:k+1])[:24]
-        row = records.load(name) or _nearest(lowered, x[k:k+1], y[k:k+1], p, timeout)
-        records.save(name, row)
+        if (row := records.load(name)) is None:
+            row = _nearest(lowered, x[k:k+1], y[k:k+1], p, timeout)
+            records.save(name, row)
         rows.append({n: v for n, v in row.items() if n != 'witness'})
         if row['witness']: images[k] = np.array(row['witness']).reshape(x.shape[1:])
         show(rows[-1])
