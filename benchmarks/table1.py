@@ -3,9 +3,10 @@
     python benchmarks/table1.py --net mnist-fc1-linf-mmr=RUN [--net ...] --out results/table1 [--publish]
 
 RUN is a folder that `mmr_train` wrote, or a .safetensors file; a name alone is looked up in the zoo. Test error on the
-full test set; the rest at l_inf on the first --points test points: PGD-40 as in the paper, the cascade of `certify`,
-stronger attacks on what it leaves open, then branch and bound and the MIP on the first --search points (all of them;
-50 for plain and at, where few can be decided). Verdicts are kept in --records: a run that was cut goes on there, and
+full test set; the rest in the norm that the network was trained for (or --norm) on the first --points test points: PGD-40 as in
+the paper, the cascade of `certify`, stronger attacks on what it leaves open, then branch and bound and the MIP on the
+first --search points (all of them; 50 for plain and at, where few can be decided). With more than 1000 points the
+errors on the first 1000, the paper's at l_inf, are reported besides. Verdicts are kept in --records: a run that was cut goes on there, and
 an evaluation that --out holds already is not made again. --publish puts the network into the zoo with these numbers.
 """
 import argparse, json, os, platform, re, shlex, sys, time
@@ -24,6 +25,7 @@ from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
 SEARCH = (*CHEAP, 'branch', 'mip')
+norms = dict(l1=1., l2=2., linf=inf, lp=inf)
 FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. Nor are there walks through regions beyond the cascade's: 2 s a point
 ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'augment', 'spread', 'init', 'seconds', 'device', 'command')
 
@@ -50,16 +52,16 @@ def read_net(spec, kind):
 
 
 def parts(name, card):
-    "(data, network, scheme) of a name, checked against the network's card"
+    "(data, network, norm that is reported, scheme) of a name, checked against the network's card"
     if name.count('-') < 3: raise ValueError(f'expected a name such as mnist-cnn-linf-mmr+at, got {name!r}')
-    data, network, _, scheme = name.split('-', 3)
+    data, network, norm, scheme = name.split('-', 3)
     s = card.get('scheme') or {}
-    p = float(s.get('p') or (s.get('scheme') or {}).get('p') or inf)
+    p = float(s.get('p') or (s.get('scheme') or {}).get('p') or norms.get(norm, inf))  # plain training knows no norm
     expected = model_name(card.get('data'), network, p, s.get('name'))
     if name != expected: raise ValueError(f'{name}: by its card this network is {expected}')
     made = dict(fc1=fc1, fc10=fc10, cnn=cnn).get(network)
     if made is None or json.loads(json.dumps(describe(made(tuple(card['input_shape']), card['layers'][-1][1]['out_features'])))) != card['layers']: raise ValueError(f'{name}: the architecture is not {network}')
-    return data, network, scheme
+    return data, network, p, scheme
 
 
 def history(run):
@@ -71,25 +73,28 @@ def history(run):
 
 # -- what is measured
 
-def by_pgd(net, x, y, eps):
+def by_pgd(net, x, y, eps, p):
     "Which points PGD-40 as in the paper breaks, misclassified ones included"
-    return torch.cat(batched(lambda a, b: check_witness(net, a, b, a, eps) | check_witness(net, a, b, read_ball(a, eps).pull_inside(pgd(net, a, b, eps)), eps), x, y, 250))
+    def one(a, b):
+        broken = read_ball(a, eps, p).pull_inside(pgd(net, a, b, eps, p))
+        return check_witness(net, a, b, a, eps, p) | check_witness(net, a, b, broken, eps, p)
+    return torch.cat(batched(one, x, y, 250))
 
 
-def by_stronger(net, x, y, eps, rounds, args):
+def by_stronger(net, x, y, eps, p, rounds, args):
     "Which points fall to restarts with the margin loss, walks through linear regions, and APGD where it is installed"
     if not len(x): return torch.zeros(0, dtype=torch.bool)
-    return falsify(net, x, y, eps, restarts=args.restarts, rounds=rounds, generator=torch.Generator().manual_seed(1), library=args.library).found
+    return falsify(net, x, y, eps, p, restarts=args.restarts, rounds=rounds, generator=torch.Generator().manual_seed(1), library=args.library).found
 
 
-def verdicts(net, x, y, eps, search, rounds, args):
+def verdicts(net, x, y, eps, p, search, rounds, args):
     "The cascade on all points, stronger attacks on open ones, searches on the first `search`: (table as `certify` gives it, its re-used points)"
     how = dict(timeout=args.timeout, workers=args.workers, out=args.records, solver=args.solver, progress=args.progress)
-    run = lambda which, stages: certify(net, x[which], y[which], eps, stages=stages, **how)
+    run = lambda which, stages: certify(net, x[which], y[which], eps, p, stages=stages, **how)
     table = run(list(range(len(x))), CHEAP)
     reused, open_ = table.attrs['reused'], table.index[table.status == 'undecided'].tolist()
     start = time.perf_counter()
-    found = by_stronger(net, x[open_], y[open_], eps, rounds, args).tolist()
+    found = by_stronger(net, x[open_], y[open_], eps, p, rounds, args).tolist()
     each = (time.perf_counter() - start)/max(len(open_), 1)
     hard = [k for k, f in zip(open_, found) if not f and k < search]
     if hard:
@@ -113,13 +118,13 @@ def combined(table, pgd_broken):
     return table
 
 
-def robust_errors(table, m, search, eps, rounds, args):
+def robust_errors(table, m, search, eps, p, rounds, args):
     "Bounds on the robust error of the first m points"
     t = table[:m]
     wide = '' if search >= m else f' on the first {search} points only'
     attacks = f'PGD-40, the attacks of the cascade (linear regions included), {args.restarts} starts with the margin loss' + ', longer walks through linear regions'*(rounds > 0) + (f', {args.library}' if args.library else '')
     protocol = f'first {m} test points; lb: {attacks} and witnesses of the searches; ub: regions, CROWN, then branch and bound and MIP ({args.solver}){wide}, {args.timeout:g} s a point'
-    return dict(p='inf', eps=eps, points=m, lb=float((t.status == 'falsified').mean()), ub=float((t.status != 'certified').mean()), undecided=int((t.status == 'undecided').sum()),
+    return dict(p=f'{p:g}', eps=eps, points=m, lb=float((t.status == 'falsified').mean()), ub=float((t.status != 'certified').mean()), undecided=int((t.status == 'undecided').sum()),
                 seconds_a_point=dict(mean=round(t.seconds.mean(), 4), median=round(t.seconds.median(), 4), slowest=round(t.seconds.max(), 2)), protocol=protocol)
 
 
@@ -128,18 +133,18 @@ def by_stage(table):
     return {stage: {k: round(v, 2) if k == 'seconds' else int(v) for k, v in row.items()} for stage, row in stage_table(table).to_dict('index').items()}
 
 
-def distances(net, x):
-    "Theorem 3.1 without the box, l_inf: mean and median of d_B, d_D and the smaller; share of points where it is exact (misclassified ones included)"
-    c = region_certificate(net, x, inf, None)
+def distances(net, x, p):
+    "Theorem 3.1 without the box: mean and median of d_B, d_D and the smaller; share of points where it is exact (misclassified ones included)"
+    c = region_certificate(net, x, p, None)
     summary = lambda d: dict(mean=float(f'{d[d.isfinite()].mean():.5g}'), median=float(f'{d.median():.5g}'), infinite=int((~d.isfinite()).sum()))
     return dict(d_rb=summary(c.d_rb), d_db=summary(c.d_db), radius=summary(c.lb), exact=mean(c.exact))
 
 
-def units(net, x, y, eps):
+def units(net, x, y, eps, p):
     "Hidden units, how many of them are unstable on the ball (mean a point), by layer; share of points that CROWN alone leaves unproved"
     def one(a, b):
-        layers = intermediate_bounds(net, a, eps, inf)
-        lb = margin_bounds(net, a, b, eps, inf, bounds=layers).scatter(1, b[:, None], inf).amin(1)
+        layers = intermediate_bounds(net, a, eps, p)
+        lb = margin_bounds(net, a, b, eps, p, bounds=layers).scatter(1, b[:, None], inf).amin(1)
         return torch.stack([((l < 0) & (u > 0)).sum(1) for l, u in layers], 1), ~(lb > 0)
     unstable, unproved = map(torch.cat, zip(*batched(one, x, y)))
     return dict(hidden=list(lower(net, tuple(x.shape[1:])).n_hidden), unstable=[round(u, 3) for u in unstable.double().mean(0).tolist()], unproved_by_crown=mean(unproved))
@@ -147,11 +152,11 @@ def units(net, x, y, eps):
 
 # -- one network
 
-def asked(scheme, data, args):
+def asked(scheme, data, p, args):
     "What makes an evaluation what it is"
     points = min(args.points, len(data.x_test))
     search = args.search if args.search is not None else FEW.get(scheme, points)
-    return dict(points=points, search=min(search, points), eps=args.eps or data.eps[inf], timeout=args.timeout, solver=args.solver, restarts=args.restarts,
+    return dict(points=points, search=min(search, points), eps=args.eps or data.eps[p], p=f"{p:g}", timeout=args.timeout, solver=args.solver, restarts=args.restarts,
                 rounds=args.rounds if args.rounds is not None else 0 if scheme in FEW else 20, library=args.library, seed=0)
 
 
@@ -162,16 +167,16 @@ def timed(seconds, what, f, *a):
     return out
 
 
-def evaluate(net, data, s, args):
+def evaluate(net, data, s, p, args):
     "Everything that Table 1 and its notebook need of one network"
     x, y, eps, seconds, load = data.x_test[:s['points']], data.y_test[:s['points']], s['eps'], {}, os.getloadavg()[0]
     wrong = timed(seconds, 'test error', lambda: torch.cat(batched(lambda a, b: net(a).argmax(1) != b, data.x_test, data.y_test, 500)))
-    broken = timed(seconds, 'PGD-40', by_pgd, net, x, y, eps)
-    table, reused = timed(seconds, 'cascade', verdicts, net, x, y, eps, s['search'], s['rounds'], args)
+    broken = timed(seconds, 'PGD-40', by_pgd, net, x, y, eps, p)
+    table, reused = timed(seconds, 'cascade', verdicts, net, x, y, eps, p, s['search'], s['rounds'], args)
     table = combined(table, broken.tolist())
-    dist, unit = timed(seconds, 'distances', distances, net, x), timed(seconds, 'units', units, net, x, y, eps)
-    sizes = sorted({s['points'], s['search']} - {0}, reverse=True)
-    return dict(test_error=mean(wrong), test_points=len(wrong), pgd=mean(broken), robust=[robust_errors(table, m, s['search'], eps, s['rounds'], args) for m in sizes],
+    dist, unit = timed(seconds, 'distances', distances, net, x, p), timed(seconds, 'units', units, net, x, y, eps, p)
+    sizes = sorted({s['points'], min(s['points'], 1000), s['search']} - {0}, reverse=True)
+    return dict(test_error=mean(wrong), test_points=len(wrong), pgd=mean(broken), robust=[robust_errors(table, m, s['search'], eps, p, s['rounds'], args) for m in sizes],
                 statuses=''.join(v[0] for v in table.status), stages=by_stage(table), distances=dist, units=unit, seconds=seconds, reused=reused,
                 machine=dict(cores=os.cpu_count(), threads=args.threads, workers=args.workers, load_before=round(load, 1), machine=platform.machine(),
                              torch=torch.__version__, python=platform.python_version()))
@@ -179,7 +184,7 @@ def evaluate(net, data, s, args):
 
 def again(name, s):
     "The command that makes these numbers again, from the zoo"
-    flags = {k: s[k] for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts', 'rounds')}
+    flags = {'norm': next(n for n, p in norms.items() if f'{p:g}' == s['p']), **{k: s[k] for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts', 'rounds')}}
     return shlex.join(['python', 'benchmarks/table1.py', '--net', name, *(f'--{k}={v}' for k, v in flags.items())])
 
 
@@ -193,14 +198,15 @@ def training(card, old, args):
 
 def measured(name, net, run, args):
     "The network's JSON: the numbers in it are kept if they answer the same question, else made"
-    data_name, network, scheme = parts(name, net.card)
-    data, file = load_data(data_name), Path(args.out)/f'{name}.json'
-    s, digest = asked(scheme, data, args), network_digest(lower(net, data.input_shape, torch.float64))
+    data_name, network, own, scheme = parts(name, net.card)
+    p = norms[args.norm] if args.norm else own
+    data, file = load_data(data_name), Path(args.out)/f'{name}{"" if p == own else f"-in-{args.norm}"}.json'
+    s, digest = asked(scheme, data, p, args), network_digest(lower(net, data.input_shape, torch.float64))
     old = json.loads(file.read_text()) if file.exists() else {}
     if old.get('network_sha256') != digest: old = {}
-    if old.get('settings') == s and not args.again: r = old
+    if {'p': 'inf', **old.get('settings', {})} == s and not args.again: r = old
     else: r = dict(name=name, data=data_name, network=network, scheme=scheme, scheme_settings=net.card['scheme'], network_sha256=digest, settings=s, command=again(name, s),
-                   **evaluate(net.requires_grad_(False), data, s, args))
+                   **evaluate(net.requires_grad_(False), data, s, p, args))
     r.update(training=training(net.card, old.get('training', {}), args), history=history(run) or old.get('history'))
     write(file, r)
     return r
@@ -232,6 +238,7 @@ def options():
     a.add_argument('--kind', default='best', choices=('best', 'last'), help='which weights of a run folder')
     a.add_argument('--points', type=int, default=1000, help='first test points')
     a.add_argument('--search', type=int, help='how many of them branch and bound and the MIP may be used on (all; 50 for plain and at)')
+    a.add_argument('--norm', choices=('l1', 'l2', 'linf'), help="norm to evaluate in (the one it was trained for; linf for lp); another one's numbers go to NAME-in-NORM.json")
     a.add_argument('--eps', type=float, help="radius (the paper's for the data set)")
     a.add_argument('--timeout', type=float, default=120., help='seconds a point, all stages of the cascade')
     a.add_argument('--solver', default='cbc', choices=('cbc', 'highs'))
@@ -255,6 +262,7 @@ def check(nets, args):
     if len(nets) > 1 and (args.command or args.device): raise ValueError('--command and --device describe one network: expected one --net')
     for name, net, run in nets:
         parts(name, net.card)
+        if args.publish and args.norm and norms[args.norm] != parts(name, net.card)[2]: raise ValueError(f'{name}: --publish expects the norm that it was trained for, got --norm {args.norm}')
         missing = [k for k in ('command', 'device') if not (net.card.get(k) or getattr(args, k))]
         if args.publish and run is None: raise ValueError(f'{name}: --publish expects a run folder, NAME=PATH')
         if args.publish and missing: raise ValueError(f'{name}: its card lacks {" and ".join(missing)}: give --' + ' and --'.join(missing))
