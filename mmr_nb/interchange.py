@@ -598,7 +598,10 @@ def _compare(net, file, who):
                          f'(largest output {size.item():.3g}); this reader misunderstands a node, '
                          f'please report it')
 
-def _own_type(net): return next((t.dtype for t in net.parameters()), torch.float32)
+def _own_type(model):
+    "The floating type that a module computes in"
+    numbers = (t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
+    return next(numbers, torch.float32)
 
 # %% ../nbs/15_interchange.ipynb #c7503aae
 def _session(file):
@@ -673,11 +676,6 @@ def _import_exporter():
     try: import onnxscript
     except ImportError as e:
         raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
-
-def _own_type(model):
-    "The floating type that a module computes in"
-    numbers = (t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
-    return next(numbers, torch.float32)
 
 @contextmanager
 def _quiet():
@@ -1456,7 +1454,7 @@ def _excluded_by_bounds(question, end):
 
 
 # %% ../nbs/15_interchange.ipynb #c07d6e8d
-def _split(net, shape, prop, case, until):
+def _by_halves(net, shape, prop, case, until):
     "(verdict, stage, counterexample, reason) by halving the box"
     verdict, at, count = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True), until)
     return verdict, 'split', None if at is None else at[None], f'{count} pieces of the box'
@@ -1483,7 +1481,7 @@ def _decide(net, shape, prop, case, judge, until, workers, options):
         if seen is not None and seen.verdict == 'sat': seen.stage = 'attack'; return seen
     if _excluded_by_bounds(question, until - left()/2): return Answer('unsat', stage='bound')
     halved = _can_split(lower(question, shape, torch.float64), *question.box)
-    verdict, stage, at, reason = (_split(net, shape, prop, case, until) if halved
+    verdict, stage, at, reason = (_by_halves(net, shape, prop, case, until) if halved
                                   else _searched(question, left(), workers, options))
     if verdict == 'unsat': return Answer('unsat', stage=stage)
     if verdict == 'sat':
