@@ -100,6 +100,22 @@ def missing_pictures():
                 yield f"{path.name}, cell {cell['id']}: draws, but holds no picture: {cell['source'].strip().splitlines()[0][:60]}"
 
 
+def missing_alts():
+    "Pictures of the site that don't say what is seen: a cell's `#| fig-alt:`, an SVG's aria-label, the text of a markdown picture"
+    for path in notebooks():
+        for cell in cells(path):
+            if cell['cell_type'] == 'markdown':
+                for target in re.findall(r'!\[\s*\]\(([^)\s]+)', cell['source']): yield f"{path.name}, cell {cell['id']}: {target} has no alt text"
+                continue
+            head = re.match(r'(?:\s*#\s*\|.*\n?)*', cell['source'])[0]
+            if cell['cell_type'] != 'code' or re.search(r'\|\s*hide\b', head): continue
+            shown = [out['data'] for out in cell['outputs'] if any(k.startswith('image/') for k in out.get('data', {}))]
+            silent = [d for d in shown if 'aria-label' not in ''.join(d.get('image/svg+xml', ''))]
+            first = cell['source'][len(head):].strip().split('\n')[0][:60]
+            if silent and not re.search(r'\|\s*fig-alt:\s*"[^"]{20,}"', head): yield f"{path.name}, cell {cell['id']}: a picture without `#| fig-alt:`: {first}"
+            if len(shown) > 1: yield f"{path.name}, cell {cell['id']}: {len(shown)} pictures, one alt text: {first}"
+
+
 def dead_links():
     "Relative links of a notebook's text to files that aren't there"
     for path in notebooks():
