@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from common import notebooks, repo_path, root
+from common import install_cell, notebooks, repo_path, root, settings
 
 apart = {'regions', 'distances', 'certificate', 'mmr'}               # the theory ...
 heavy = {'data', 'training', 'milp', 'solver', 'branch', 'certify'}  # ... needs none of these
@@ -114,6 +114,18 @@ def missing_alts():
             first = cell['source'][len(head):].strip().split('\n')[0][:60]
             if silent and not re.search(r'\|\s*fig-alt:\s*"[^"]{20,}"', head): yield f"{path.name}, cell {cell['id']}: a picture without `#| fig-alt:`: {first}"
             if len(shown) > 1: yield f"{path.name}, cell {cell['id']}: {len(shown)} pictures, one alt text: {first}"
+
+
+def lost_readers():
+    "Pages that don't say at their top what they assume and at their end what to read next, or couldn't be run on Colab"
+    for path in notebooks():
+        page = list(cells(path))
+        if page[1]['source'] != install_cell(settings()): yield f'{path.name}: the second cell does not install the package where it is missing (`make prepare` puts it there)'
+        if path.stem == 'index': continue
+        said = [c['source'] for c in page if c['cell_type'] == 'markdown' and not re.match(r'#+ .* -$', c['source'].split('\n')[0])]
+        if not re.search(r'\b([Yy]ou should (have read|know)|[Nn]othing to know before)\b', ' '.join(said[1:3])):
+            yield f'{path.name}: the opening says neither "You should have read ..." nor "Nothing to know before"'
+        if not re.search(r'^Next: .*\]\(', said[-1], re.M): yield f'{path.name}: no line "Next: ..." with a link at the end'
 
 
 def dead_links():
