@@ -301,13 +301,13 @@ def plot_history(
     if not found:
         raise ValueError(f'plot_history: expected histories with a column among {", ".join(wanted)}, got '
                          f'{[list(h) for h in histories.values()]}')
-    fig, axes = plt.subplots(1, len(found), figsize=(2.9*len(found), 2.6), dpi=80, squeeze=False)
+    fig, axes = plt.subplots(1, len(found), figsize=(2.4*len(found) + 1.5, 2.6), dpi=80, squeeze=False, layout='constrained')
     for ax, column in zip(axes[0], found):
         for name, h in histories.items():
             y = h[column]*(100 if 'error' in column else 1) if column in h else np.full(len(h), np.nan)
             ax.plot(h.epoch, y, label=name, color=scheme_colors.get(name))
         ax.set(title=titles.get(column, column), xlabel='epoch')
-    axes[0, 0].legend(); fig.tight_layout()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc='outside right upper')
     return fig
 
 # %% ../nbs/06_plots.ipynb #f77d8c01

@@ -2,7 +2,7 @@
 
 Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load, TeX that
 was not typeset, requests to other hosts, pages the navigation does not reach, a search that finds nothing, an explorer whose
-numbers are not those of mmr_nb when its point is moved by mouse and by keys.
+numbers are not those of mmr_nb when its point is moved by mouse and by keys. Lists pictures that don't say what is seen.
 `python tools/check_site.py --shots DIR` also keeps a picture of each page.
 """
 import argparse
@@ -38,6 +38,10 @@ look = r'''(async () => {
     const m = n.data.match(/\$\$|\\\(|\\\[|\$[^$\n]{1,200}\$|\\(?:begin|frac|mathbb|mathrm|left|right|le|ge|max|min|sum)\b/);
     if (m) tex.push(n.data.slice(Math.max(0, m.index - 20), m.index + 60).trim());
   }
+  const all = (root, what) => [...root.querySelectorAll(what), ...[...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? all(e.shadowRoot, what) : [])];
+  const named = e => (e.getAttribute("alt") || e.getAttribute("aria-label") || e.querySelector(":scope > title")?.textContent || "").trim();
+  const hidden = e => e.closest("[aria-hidden=true], #quarto-sidebar, nav, header, footer") || !e.getBoundingClientRect().width;
+  const mute = all(document, "img, svg, canvas").filter(e => !hidden(e) && !e.parentElement.closest("svg, .katex") && !named(e));
   const visible = e => e.getBoundingClientRect().width > 0;
   return {
     title: document.title, heading: !!document.querySelector("h1"),
@@ -47,6 +51,7 @@ look = r'''(async () => {
     typeset: [...document.querySelectorAll(".math")].filter(e => [...e.querySelectorAll(".katex, mjx-container, math")].some(visible)).length,
     untypeset: [...document.querySelectorAll(".math")].filter(e => !e.querySelector(".katex, mjx-container, math")).map(e => e.textContent.slice(0, 80)),
     bad: [...document.querySelectorAll(".katex-error, mjx-merror")].map(e => (e.title || e.textContent).slice(0, 160)),
+    mute: mute.map(e => (e.src || e.outerHTML).slice(0, 80)),
     fonts: [...document.fonts].filter(f => f.status == "error").map(f => f.family), tex,
   };
 })()'''
@@ -167,6 +172,7 @@ def visit(browser, base, pages, shots):
         if not problems:
             got = seen[name] = browser.js(look)
             problems += [f'picture does not load: {i}' for i in got['images']] + [f'not typeset: {t}' for t in got['untypeset']]
+            for m in got['mute']: print(f'  {name}: picture without alt text: {m}')
             problems += [f'TeX as text: {t}' for t in got['tex']] + [f'bad equation: {t}' for t in got['bad']]
             problems += [f'font does not load: {f}' for f in got['fonts']] + ([] if got['heading'] else ['no h1'])
             if shots: browser.shot(Path(shots)/f"{name.replace('/', '_')[:-5]}.png")

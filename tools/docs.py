@@ -34,6 +34,14 @@ def sidebar():
     return dict(website=dict(sidebar=dict(contents=index + [s for s in parts if s['contents']])))
 
 
+def minutes(nb):
+    "Reading time of a page: 200 words or 20 lines of code a minute"
+    words = sum(len(c.source.split()) for c in nb.cells if c.cell_type == 'markdown')
+    code = [line for c in nb.cells if c.cell_type == 'code' and 'echo: false' not in c.source for line in c.source.split('\n')]
+    n = max(1, round(words/200 + sum(bool(line.strip()) and not line.startswith('#|') for line in code)/20))
+    return f"{n} minute{'s' * (n > 1)} to read"
+
+
 def for_site(target, cfg, pages, copies):
     "A link of a notebook as the site has it; pictures from outside nbs/ go into `copies`"
     if target.startswith(cfg['doc_url'] + '/'):  # nbdev's own links to symbols: the same pages, wherever the site lies
@@ -74,7 +82,7 @@ def prepare(cfg, quarto):
                 for kind in ('text/markdown', 'text/html'):
                     if text := out.get('data', {}).get(kind):
                         out['data'][kind] = map_links(''.join(text), lambda t: for_site(t, cfg, pages, copies))
-        source = f"[{path.name}]({cfg['git_url']}/blob/{cfg['branch']}/nbs/{path.name}) · [run it in Colab]({cfg['colab_url']}/{path.name})"
+        source = f"[{path.name}]({cfg['git_url']}/blob/{cfg['branch']}/nbs/{path.name}) · [run it in Colab]({cfg['colab_url']}/{path.name}) · {minutes(nb)}"
         if nb.cells[0].cell_type == 'raw': nb.cells[0].source = re.sub(r'^output-file:.*\n', '', nb.cells[0].source, flags=re.M)
         nb.cells.insert(1, mk_cell(f'::: {{.page-source}}\nMade from {source}\n:::', 'markdown'))
         write_nb(nb, proc/f'{name}.ipynb')

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from common import notebooks, repo_path, root
+from common import install_cell, notebooks, repo_path, root, settings
 
 apart = {'regions', 'distances', 'certificate', 'mmr'}               # the theory ...
 heavy = {'data', 'training', 'milp', 'solver', 'branch', 'certify'}  # ... needs none of these
@@ -98,6 +98,34 @@ def missing_pictures():
             kinds = {k for out in cell['outputs'] for k in out.get('data', {})}
             if not any(k.startswith('image/') or k in ('text/html', 'text/markdown') for k in kinds):
                 yield f"{path.name}, cell {cell['id']}: draws, but holds no picture: {cell['source'].strip().splitlines()[0][:60]}"
+
+
+def missing_alts():
+    "Pictures of the site that don't say what is seen: a cell's `#| fig-alt:`, an SVG's aria-label, the text of a markdown picture"
+    for path in notebooks():
+        for cell in cells(path):
+            if cell['cell_type'] == 'markdown':
+                for target in re.findall(r'!\[\s*\]\(([^)\s]+)', cell['source']): yield f"{path.name}, cell {cell['id']}: {target} has no alt text"
+                continue
+            head = re.match(r'(?:\s*#\s*\|.*\n?)*', cell['source'])[0]
+            if cell['cell_type'] != 'code' or re.search(r'\|\s*hide\b', head): continue
+            shown = [out['data'] for out in cell['outputs'] if any(k.startswith('image/') for k in out.get('data', {}))]
+            silent = [d for d in shown if 'aria-label' not in ''.join(d.get('image/svg+xml', ''))]
+            first = cell['source'][len(head):].strip().split('\n')[0][:60]
+            if silent and not re.search(r'\|\s*fig-alt:\s*"[^"]{20,}"', head): yield f"{path.name}, cell {cell['id']}: a picture without `#| fig-alt:`: {first}"
+            if len(shown) > 1: yield f"{path.name}, cell {cell['id']}: {len(shown)} pictures, one alt text: {first}"
+
+
+def lost_readers():
+    "Pages that don't say at their top what they assume and at their end what to read next, or couldn't be run on Colab"
+    for path in notebooks():
+        page = list(cells(path))
+        if page[1]['source'] != install_cell(settings()): yield f'{path.name}: the second cell does not install the package where it is missing (`make prepare` puts it there)'
+        if path.stem == 'index': continue
+        said = [c['source'] for c in page if c['cell_type'] == 'markdown' and not re.match(r'#+ .* -$', c['source'].split('\n')[0])]
+        if not re.search(r'\b([Yy]ou should (have read|know)|[Nn]othing to know before)\b', ' '.join(said[1:3])):
+            yield f'{path.name}: the opening says neither "You should have read ..." nor "Nothing to know before"'
+        if not re.search(r'^Next: .*\]\(', said[-1], re.M): yield f'{path.name}: no line "Next: ..." with a link at the end'
 
 
 def dead_links():

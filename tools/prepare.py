@@ -1,4 +1,4 @@
-"""Make the tree ready to commit: clean, export, re-run the notebooks that differ from HEAD, README.
+"""Make the tree ready to commit: first cells, clean, export, re-run the notebooks that differ from HEAD, README.
 
 A notebook is run from top to bottom where it lies and keeps its new outputs. Cells flagged `notest` are left as they
 are; so are `cuda` cells where there is no GPU, `slow` ones with `SLOW=0`, and notebooks with `skip_exec: true`.
@@ -10,12 +10,25 @@ import sys
 import time
 from pathlib import Path
 
-from common import notebooks, root
+from common import install_cell, notebooks, root, settings
 
 
 def tool(*cmd):
     "Run a command of this environment in the project root"
     subprocess.run([Path(sys.executable).parent/cmd[0], *cmd[1:]], cwd=root, check=True)
+
+
+def add_install_cells():
+    "Give each notebook the cell that installs the package where it is missing, as its second one"
+    import nbformat
+    want = install_cell(settings())
+    for path in notebooks():
+        nb = nbformat.read(path, 4)
+        first = want.split('\n')[1]
+        if nb.cells[1].source == want: continue
+        if first in nb.cells[1].source: nb.cells[1].source = want
+        else: nb.cells.insert(1, nbformat.v4.new_code_cell(want))
+        nbformat.write(nb, path)
 
 
 def changed():
@@ -58,6 +71,7 @@ def main():
     os.chdir(root)
     from nbclient.exceptions import CellExecutionError
     print('clean and export', flush=True)
+    add_install_cells()
     tool('nbdev_clean')
     tool('nbdev_export')
     todo, skip = changed(), flags_off()

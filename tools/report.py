@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 from common import notebooks, root
-from house import cells, dead_links, missing_pictures, modules, public, twice, wrong_imports
+from house import cells, dead_links, lost_readers, missing_alts, missing_pictures, modules, public, twice, wrong_imports
 
 
 def size(node): return node.end_lineno - node.lineno + 1
@@ -20,8 +20,8 @@ def functions(tree):
 
 
 def code_lines(path):
-    "The lines of a notebook's code"
-    return [line for c in cells(path) if c['cell_type'] == 'code' for line in c['source'].split('\n')]
+    "The lines of a notebook's code, without directives such as `#| fig-alt:`"
+    return [line for c in cells(path) if c['cell_type'] == 'code' for line in c['source'].split('\n') if not line.startswith('#|')]
 
 
 def repeats(n=6):
@@ -51,7 +51,7 @@ def main():
     many = sorted((t for t in all_functions if t[2] > 8), key=lambda t: -t[2])
     print(f'functions with more than 8 arguments: {len(many)}:', ', '.join(f'{n} {k}' for n, _, k in many))
     print('repeats of six lines:', ', '.join(f'{k} ({n})' for k, n in repeats().items()) or 'none')
-    for title, found in (('imports', wrong_imports()), ('names twice', twice()), ('pictures', missing_pictures()), ('links', dead_links())):
+    for title, found in (('imports', wrong_imports()), ('names twice', twice()), ('pictures', missing_pictures()), ('alt texts', missing_alts()), ('learning path', lost_readers()), ('links', dead_links())):
         print(f'{title}:', '; '.join(found) or 'in order')
     print(f"\n{'page':22} {'KB':>5} {'cells':>6} {'over 30':>8} {'over 120':>9} {'words':>6} {'?':>4} {'you':>4} {'hidden source':>14}")
     for p in notebooks():
