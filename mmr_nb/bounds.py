@@ -441,14 +441,13 @@ def intermediate_bounds(
     p:float=inf,                  # norm: 1, 2 or inf
     box=(0., 1.),                 # range of every input: numbers, or tensors that broadcast to one; None: no box
     method:str='crown',           # 'interval', 'fastlin' or 'crown' ('alpha' means 'crown' here)
-    dtype:torch.dtype|None=None,  # of the rows; None: float32 with its rounding error subtracted
-    memory:int=2**25,             # bytes for one batch of rows
+    **how,                        # fields of `How`: dtype, memory, end
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, dtype=dtype, memory=memory)
-    net, net64 = read_network(model, ball, dtype, who='intermediate_bounds')
-    out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), memory)]
+    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, **how)
+    net, net64 = read_network(model, ball, how.dtype, who='intermediate_bounds')
+    out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), how.memory)]
     if not out: return [(x.new_zeros(0, n).double(),)*2 for n in net.widths]
     return [tuple(torch.cat(t) for t in zip(*layer)) for layer in zip(*out)]
 

@@ -32,7 +32,7 @@ def _min(d): return d.min(1).values if d.shape[1] else d.new_full((len(d),), inf
 @dataclass(frozen=True)
 class RegionCertificate:
     "What Theorem 3.1 proves about each input of a batch; float64"
-    lb:Tensor      # [b], no adversarial example at a smaller distance
+    lb:Tensor      # [b], no adversarial example at a smaller distance, up to rounding in float64
     d_rb:Tensor    # [b], distance to the region's boundary
     d_db:Tensor    # [b], distance to the affine map's decision boundary
     exact:Tensor   # [b] bool, lb is the distance of the nearest adversarial example

@@ -46,7 +46,7 @@ class Verdict:
     ub:float = inf            # norm of the witness
     seconds:float = 0.        # all stages
     unstable:int|None = None  # ReLUs whose sign the bounds leave open
-    solver:str = ''
+    solver:str = ''           # of the MIP, where it decided; where nothing did, what ended the last search
     witness:np.ndarray|None = None  # an adversarial input, float64; farther than eps where certified
     spent:dict = field(default_factory=dict)  # seconds, for each stage that the point went through
     float32:bool|None = None  # does the witness fool the network in float32 as well? None: no witness
@@ -159,7 +159,7 @@ def _open_units(net, layers):
 def _bound(pb, y, verdicts):
     "Linear lower bounds of all margins"
     x, (eps, p, box) = pb.ball.x, pb.asked
-    layers = intermediate_bounds(pb.net, x, eps, p, box, 'crown')
+    layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + pb.timeout/2*len(y))
     lb = margin_bounds(pb.net, x, y, eps, p, method='crown', box=box, bounds=layers)
     positive = lb.scatter(1, y[:, None], inf).amin(1) > tol_margin*_logit_scale(pb)
     unstable = (_open_units(pb.net, layers) + torch.zeros_like(y)).tolist()
@@ -196,7 +196,7 @@ def _by_branching(pb, y, seconds):
 
 def _by_mip(pb, y, seconds):
     x, (eps, p, box) = pb.ball.x, pb.asked
-    layers = intermediate_bounds(pb.net, x, eps, p, box, 'crown')
+    layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + seconds/2)
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
 
 # %% ../nbs/12_certify.ipynb #72aac889

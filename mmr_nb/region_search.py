@@ -395,7 +395,7 @@ def _reach(x, p, box):
 
 def _ball_network(best, eps):
     "The network on the ball of radius eps around x, by bounds in float64"
-    bounds = intermediate_bounds(best.net, best.x, eps, best.p, best.box, 'crown', torch.float64)
+    bounds = intermediate_bounds(best.net, best.x, eps, best.p, best.box, dtype=torch.float64)
     return local_network(best.net, best.x, best.y, bounds)
 
 # %% ../nbs/11_region_search.ipynb #e9e85ec0

@@ -16,7 +16,7 @@ from .lowering import Lowered, chain, lower_checked
 # %% ../nbs/02_regions.ipynb #2364f77a
 def activation_pattern(
     zs:list[Tensor],         # pre-activations of the hidden layers, [b, n_l] each
-    net:Lowered|None=None,   # network they are of; coordinates that it carries along count as on
+    net:Lowered|None=None,   # network they are of; coordinates that a sum of branches carries along count as on
 )->list[Tensor]:             # bool, [b, n_l] each: True where the unit is on
     "Which hidden units are on, $f^{(l)}_i(x)>0$ (section 2)"
     carried = [None]*len(zs) if net is None else [r.carried for r in net.relus]
@@ -86,7 +86,7 @@ def pull_back(
 def polytope(
     model,      # nn.Module of supported operations, or Lowered
     x:Tensor,   # inputs, [b, *input_shape]
-)->tuple:       # (A [b, N, d], b [b, N]): Q(x) = {z: A z <= b}, N = number of hidden units
+)->tuple:       # (A [b, N, d], b [b, N]): Q(x) = {z: A z <= b}, N = number of hidden units (and of coordinates carried past a layer: zero rows)
     "Half-spaces of the linear region around each input (Definition 2.1)"
     region = linear_region(model, x)
     if not region.pattern: raise ValueError('polytope: expected a network with at least one ReLU, got none')
