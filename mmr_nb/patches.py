@@ -27,6 +27,14 @@ class Field:
                      tuple(P*s + p for P, s, p in zip(self.pad, op.stride, op.padding)))
 
 # %% ../nbs/42_patches.ipynb #b569403b
+def _on_windows(step):
+    "Is an affine step made of convolutions and factors a channel, on maps as they are?"
+    shape = tuple(step.out_shape)
+    for op in reversed(step.ops):
+        if isinstance(op, Conv) and tuple(op.out_shape) == shape: shape = tuple(op.in_shape)
+        elif not (isinstance(op, Scale) and op.per_channel): return False
+    return len(shape) == 3 and shape == tuple(step.in_shape)
+
 def fields_below(
     net:Lowered,  # network as affine and ReLU steps
     l:int,        # layer, counted from 0
@@ -34,8 +42,7 @@ def fields_below(
     "Where a layer's units look, on every layer below"
     field, fields = Field(), []
     for step in net.affines[l::-1]:
-        windows = (isinstance(o, Conv) or isinstance(o, Scale) and o.per_channel for o in step.ops)
-        if len(step.in_shape) != 3 or not all(windows): return None
+        if not _on_windows(step): return None
         for op in reversed(step.ops): field = field.below(op)
         fields.insert(0, field)
     return fields
