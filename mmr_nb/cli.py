@@ -628,12 +628,13 @@ def demo(
     timeout:float=None,     # seconds a point; None: that of `demo_settings`
     workers:int|None=None,  # processes for the MIPs; None: one a CPU core
     seed:int=0,             # of weights and order
-    file='results/demo/demo.json', # the report; the figure lies beside it
-)->dict:                    # the report
+    out='results/demo',     # folder
+    name:str='demo',        # of the files, NAME.json and NAME.png
+)->dict:                    # the report, as in NAME.json
     "The main job: train plain and MMR, certify and attack both"
     images, chosen, models = load_data(data), demo_settings[network], {}
     eps, timeout, rounds = images.eps[inf], timeout or chosen['timeout'], chosen.get('rounds', 20)
-    run = _DemoRun(Path(file), dict(
+    run = _DemoRun(Path(out)/f'{name}.json', dict(
         network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed,
         val=.1, batch_size=128, solver='cbc', epochs=epochs, training=chosen))
     for kind in ('plain', 'mmr'):
@@ -670,7 +671,7 @@ def mmr_demo(
         asked = f'{network} on {data}, l_inf'
         load_data(data)
         print(f'{asked}: plain training against MMR. Ctrl-C leaves what is finished in {out}.', flush=True)
-        report = demo(network, data, epochs, points, timeout, workers, seed, Path(out)/f'{name}.json')
+        report = demo(network, data, epochs, points, timeout, workers, seed, out, name)
         print(f'\n{asked}, eps {report["settings"]["eps"]:g}\n{format_table(demo_table(report))}\n')
         for claim, (measured, holds) in demo_claims(report).items():
             print(f'{"yes" if holds else "NO "}  {claim}: {measured}')
