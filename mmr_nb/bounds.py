@@ -53,7 +53,7 @@ def interval_bounds(
     x_U:Tensor,                    # largest value of every input, [b, *input_shape]
     dtype:torch.dtype|None=None,   # compute in this type; None: float64, or the type of a Lowered
 )->list:                           # (lb, ub) for every hidden layer, then for the logits, [b, n_l] each
-    "Interval bounds of all pre-activations and logits over a box, rounding included (the MIP's first bounds, section 5)"
+    "Interval bounds of all pre-activations and logits over a box, rounding included (section 5)"
     dtype = dtype or (model.dtype if isinstance(model, Lowered) else torch.float64)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f'interval_bounds: expected dtype float32 or float64, got {dtype}')
@@ -267,14 +267,16 @@ def centre_of(
 @dataclass(frozen=True)
 class How:
     "How bounds are found"
-    method:str='crown'     # 'interval', 'fastlin', 'crown' or 'alpha'
-    hidden:str|None=None   # of the hidden layers; None: by `method`
-    memory:int=2**25       # bytes for one batch of rows
-    end:float=inf          # `time.monotonic()` after which intervals must do
-    steps:int=20           # of the slope search
-    lr:float=.2            # its step size
-    until:float=0.         # a bound above this is good enough
+    method:str='crown'          # 'interval', 'fastlin', 'crown' or 'alpha'
+    hidden:str|None=None        # of the hidden layers; None: by `method`
+    dtype:torch.dtype|None=None # of the rows; None: float32, its rounding error subtracted
+    memory:int=2**25            # bytes for one batch of rows
+    end:float=inf               # `time.monotonic()` after which intervals must do
+    steps:int=20                # of the slope search
+    lr:float=.2                 # its step size
+    until:float=0.              # it leaves a rival alone once its bound is above this; inf: search to the end
 
+# %% ../nbs/08_bounds.ipynb #3a116839
 @dataclass(frozen=True)
 class UnitRows:
     "Rows that bound units of hidden layer k from one side: z from below (sign 1) or -z (sign -1)"
@@ -361,7 +363,8 @@ def _norm_bounds(at, bounds, err):
     (lb, ub), step, p, z = bounds, at.net.affines[0], at.steps.p, at.zs[0]
     if p == inf or len(step.ops) != 1 or not isinstance(step.ops[0], (Conv, Dense)): return bounds
     norm = torch.linalg.vector_norm(step.ops[0].W.flatten(1).double(), inf if p == 1 else 2, dim=1)
-    norm = norm.view(-1, *(1,)*(len(step.out_shape) - 1)).expand(step.out_shape).flatten()  # a conv's border only has less
+    one_a_channel = norm.view(-1, *(1,)*(len(step.out_shape) - 1))  # units at a conv's border only have less
+    norm = one_a_channel.expand(step.out_shape).flatten()
     r = at.steps.eps.double()[:, None]*norm*(1 + 1e-9) + err
     return torch.maximum(lb, z - r), torch.minimum(ub, z + r)
 
@@ -443,7 +446,7 @@ def intermediate_bounds(
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, memory=memory)
+    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, dtype=dtype, memory=memory)
     net, net64 = read_network(model, ball, dtype, who='intermediate_bounds')
     out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), memory)]
     if not out: return [(x.new_zeros(0, n).double(),)*2 for n in net.widths]
@@ -530,7 +533,7 @@ def _searched(net, rows, h, lines):
 
 # %% ../nbs/08_bounds.ipynb #0fd6a216
 def _floor(leak, L, pi):
-    "The least slopes of the columns that rows of points pi have, [n, columns]; one number where all units have the same"
+    "Least slopes of the columns of rows of points pi, [n, columns]; one number where all units have the same"
     if leak.dim() == 0: return leak
     return (leak.expand_as(L.low) if L.cols is None else leak[L.cols]).index_select(0, pi)
 
@@ -619,44 +622,44 @@ def _best_margins(at, y, how, known):
     v, err, hidden = _margins(at, y, replace(how, hidden='interval') if known else how, known)
     return (_alpha(at, y, v, err, hidden.bounds, how) if how.method == 'alpha' else v), err
 
+# %% ../nbs/08_bounds.ipynb #9ee40ae8
+def _decided(net, net64, ball, y, how, known):
+    "Bounds on margins [b, K] of a few points; where rounding could decide, once more in float64"
+    own = _own(y, net.n_classes)
+    v, err = _best_margins(centre_of(net, net64, ball), y, how, known)
+    i = ((own | (v + 4*err > 0)).all(1) & ~(own | (v > 0)).all(1)).nonzero()[:, 0]
+    if len(i) and net.dtype != torch.float64:
+        few = known and [(lb[i], ub[i]) for lb, ub in known]
+        again, _ = _best_margins(centre_of(net64, net64, ball[i]), y[i], how, few)
+        v[i] = torch.maximum(v[i], again)
+    return v
+
 # %% ../nbs/08_bounds.ipynb #c1a26923
 @exact_arithmetic
 @torch.no_grad()
 def margin_bounds(
-    model,                        # nn.Module of supported operations, or Lowered
-    x:Tensor,                     # inputs, [b, *input_shape]
-    y:Tensor,                     # labels, [b]
-    eps,                          # radius: one number or [b]
-    p:float,                      # norm: 1, 2 or inf
-    method:str='crown',           # 'interval', 'fastlin', 'crown' or 'alpha'
-    box=(0., 1.),                 # range of every input: numbers, or tensors that broadcast to one; None: no box
-    dtype:torch.dtype|None=None,  # None: float32 rows, float64 where rounding could decide
-    steps:int=20,                 # of the slope search
-    lr:float=.2,                  # its step size
-    until:float=0.,               # it leaves a rival alone once its bound is above this; inf: search to the end
-    memory:int=2**25,             # bytes for one batch of rows
-    bounds:list|None=None,        # hidden layers' bounds on these balls, from `intermediate_bounds`; None: found here
-)->Tensor:                        # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
+    model,                  # nn.Module of supported operations, or Lowered
+    x:Tensor,               # inputs, [b, *input_shape]
+    y:Tensor,               # labels, [b]
+    eps,                    # radius: one number or [b]
+    p:float,                # norm: 1, 2 or inf
+    method:str='crown',     # 'interval', 'fastlin', 'crown' or 'alpha'
+    box=(0., 1.),           # range of every input: numbers, or tensors that broadcast to one; None: no box
+    bounds:list|None=None,  # hidden layers' bounds on these balls, from `intermediate_bounds`; None: found here
+    **how,                  # fields of `How`: dtype, steps, lr, until, memory
+)->Tensor:                  # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     _read_method(method, 'margin_bounds')
-    ball = read_ball(x, eps, p, box, 'margin_bounds')
-    net, net64 = read_network(model, ball, dtype, y, 'margin_bounds')
-    how = How(method, memory=memory, steps=steps, lr=lr, until=until)
+    ball, how = read_ball(x, eps, p, box, 'margin_bounds'), How(method, **how)
+    net, net64 = read_network(model, ball, how.dtype, y, 'margin_bounds')
     if bounds is not None:
         bounds = [(lb.double(), ub.double()) for lb, ub in bounds]
         _check_hidden(net64(ball.x)[0], bounds)
-    out = x.new_zeros(len(x), net.n_classes, dtype=torch.float64)
-    for c in _point_chunks(net, len(x), memory):
-        at, own = centre_of(net, net64, ball[c]), _own(y[c], net.n_classes)
+    out = [x.new_zeros(0, net.n_classes, dtype=torch.float64)]
+    for c in _point_chunks(net, len(x), how.memory):
         known = bounds and [(lb[c], ub[c]) for lb, ub in bounds]
-        v, err = _best_margins(at, y[c], how, known)
-        i = ((own | (v + 4*err > 0)).all(1) & ~(own | (v > 0)).all(1)).nonzero()[:, 0]
-        if len(i) and net.dtype != torch.float64:  # rounding could decide
-            few = known and [(lb[i], ub[i]) for lb, ub in known]
-            again, _ = _best_margins(centre_of(net64, net64, ball[c][i]), y[c][i], how, few)
-            v[i] = torch.maximum(v[i], again)
-        out[c] = v
-    return out
+        out.append(_decided(net, net64, ball[c], y[c], how, known))
+    return torch.cat(out)
 
 # %% ../nbs/08_bounds.ipynb #f632ce25
 def _diameter(ball):
@@ -664,30 +667,6 @@ def _diameter(ball):
     far = torch.maximum(ball.x - ball.lo, ball.hi - ball.x).flatten(1)
     return torch.linalg.vector_norm(far, ball.p, dim=1)*(1 + 1e-9)
 
-@exact_arithmetic
-@torch.no_grad()
-def certified_radius(
-    model,                        # nn.Module of supported operations, or Lowered
-    x:Tensor,                     # inputs, [b, *input_shape]
-    y:Tensor,                     # labels, [b]
-    p:float,                      # norm: 1, 2 or inf
-    method:str='crown',           # 'interval', 'fastlin' or 'crown'
-    box=(0., 1.),                 # range of every input: numbers, or tensors that broadcast to one; None: no box
-    start:float=.1,               # first radius tried
-    steps:int=14,                 # radii tried
-    dtype:torch.dtype|None=None,  # of the rows; None: float32 with its rounding error subtracted
-    memory:int=2**25,             # bytes for one batch of rows
-)->Tensor:                        # largest radius proved, [b], float64; 0 where misclassified, inf if the whole box is proved
-    "Bisection for the largest ball in which every margin is proved positive"
-    _read_method(method, 'certified_radius', _methods[:3])
-    if not isinstance(start, (int, float)) or not 0 < start < inf:
-        raise ValueError(f'certified_radius: expected start > 0, got {start!r}')
-    ball = read_ball(x, start, p, box, 'certified_radius')
-    net, net64 = read_network(model, ball, dtype, y, 'certified_radius')
-    radius = lambda c: _bisect(net, net64, ball[c], y[c], How(method, memory=memory), steps)
-    return torch.cat([ball.eps[:0], *map(radius, _point_chunks(net, len(x), memory))])
-
-# %% ../nbs/08_bounds.ipynb #64546d7a
 def _bisect(net, net64, ball, y, how, steps):
     "`certified_radius` for a few points; bounds of a radius that failed are known for all that are smaller"
     lo, hi, end = torch.zeros_like(ball.eps), torch.full_like(ball.eps, inf), _diameter(ball)
@@ -703,17 +682,40 @@ def _bisect(net, net64, ball, y, how, steps):
         if (lo >= end).all(): break
     return torch.where(lo >= end, inf, lo)
 
+# %% ../nbs/08_bounds.ipynb #64546d7a
+@exact_arithmetic
+@torch.no_grad()
+def certified_radius(
+    model,               # nn.Module of supported operations, or Lowered
+    x:Tensor,            # inputs, [b, *input_shape]
+    y:Tensor,            # labels, [b]
+    p:float,             # norm: 1, 2 or inf
+    method:str='crown',  # 'interval', 'fastlin' or 'crown'
+    box=(0., 1.),        # range of every input: numbers, or tensors that broadcast to one; None: no box
+    start:float=.1,      # first radius tried
+    steps:int=14,        # radii tried
+    **how,               # fields of `How`: dtype, memory
+)->Tensor:               # [b], float64; 0 where misclassified, inf where the whole box is proved
+    "The largest radius at which every margin is proved positive, by bisection"
+    _read_method(method, 'certified_radius', _methods[:3])
+    if not isinstance(start, (int, float)) or not 0 < start < inf:
+        raise ValueError(f'certified_radius: expected start > 0, got {start!r}')
+    ball, how = read_ball(x, start, p, box, 'certified_radius'), How(method, **how)
+    net, net64 = read_network(model, ball, how.dtype, y, 'certified_radius')
+    radius = lambda c: _bisect(net, net64, ball[c], y[c], how, steps)
+    return torch.cat([ball.eps[:0], *map(radius, _point_chunks(net, len(x), how.memory))])
+
 # %% ../nbs/08_bounds.ipynb #c2b4e623
 def robust_logits(
-    model,                   # nn.Module of supported operations, in the type it is trained in
-    x:Tensor,                # inputs, [b, *input_shape]
-    y:Tensor,                # labels, [b]
-    eps,                     # radius: one number or [b]
-    p:float,                 # norm: 1, 2 or inf
-    method:str='fastlin',    # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
-    box=(0., 1.),            # range of every input: numbers, or tensors that broadcast to one; None: no box
-    hidden:str|None=None,    # bounds of hidden layers: None, by `method`; 'interval', cheaper and looser (then CROWN's slopes)
-)->Tensor:                   # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
+    model,                 # nn.Module of supported operations, in the type it is trained in
+    x:Tensor,              # inputs, [b, *input_shape]
+    y:Tensor,              # labels, [b]
+    eps,                   # radius: one number or [b]
+    p:float,               # norm: 1, 2 or inf
+    method:str='fastlin',  # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
+    box=(0., 1.),          # range of every input: numbers, or tensors that broadcast to one; None: no box
+    hidden:str|None=None,  # bounds of hidden layers: None, by `method`; 'interval': cheaper (then CROWN's slopes)
+)->Tensor:                 # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
     "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
     _read_method(method, 'robust_logits', _methods[:3])
     if hidden not in (None, 'interval'):

@@ -65,7 +65,7 @@ def _lines(layer, lb, ub, alpha):
     return low, up, layer.y - low*layer.z, up*layer.z + height - layer.y
 
 def _backward(net, layers, domains, k, h):
-    "Rows h [B, n] on the outputs of hidden layer k - 1 -> rows on the input, what is lost at x, and the rows' entries at each layer"
+    "Rows h [B, n] on the inputs of layer k -> rows on the input, what is lost at x, the rows' entries at each layer"
     loss, seen = h.new_zeros(len(h)).double(), {}
     for j in reversed(range(k)):
         L, sign, beta = layers[j], domains.signs[j], domains.beta[j]
@@ -298,8 +298,9 @@ def _witness(root, delta, steps=8):
     best = m.argmin()[None]
     return _checked(root, z.detach()[best])
 
+# %% ../nbs/09_branch.ipynb #050b0d20
 def _checked(root, z):
-    "A candidate moved inside ball and box, where it is adversarial in float64, and in float32 where that can be had; or None"
+    "A candidate moved inside ball and box where it is adversarial, in float32 too if that can be had; or None"
     ball, y = root.at.ball, torch.tensor([root.y], device=z.device)
     w = ball.pull_inside(z)
     if not (ball.contains(w) & (margin(root.net64(w)[1], y) <= 0)).item(): return None
@@ -309,10 +310,10 @@ def _checked(root, z):
 
 # %% ../nbs/09_branch.ipynb #49007b8b
 def _leaf(root, domain):
-    "Where all signs are fixed the margin is linear on a polytope: (multipliers for each layer, the perturbation with the least margin)"
+    "All signs are fixed, the margin is linear on a polytope: its (multipliers for each layer, least perturbation)"
     sizes, signs = [len(L.cols) for L in root.layers], torch.cat(domain.signs, 1)[0].double()
-    A, b = _planes(root, domain)
-    free = replace(domain, beta=[torch.zeros_like(b) for b in domain.beta])
+    free = replace(domain, beta=[torch.zeros_like(b) for b in domain.beta])  # the affine map itself
+    A, b = _planes(root, free)
     w, _, _ = _backward(root.net, root.layers, free, len(sizes), root.objective(domain.rival)[0])
     A, b, c, p = -signs[:, None]*A, signs*b, w[0].double(), root.at.steps.p
     lo, hi, eps = (t.double() for t in (root.at.steps.lo[0], root.at.steps.hi[0], root.at.steps.eps))
@@ -464,24 +465,6 @@ def split(self:_Search, domains):
 
 # %% ../nbs/09_branch.ipynb #2b113421
 @patch
-def run(self:_Search):
-    "(status, reason)"
-    root = self.root
-    if not root.at.logits.isfinite().all(): return 'undecided', 'NaN or Inf in the logits'
-    rivals = torch.arange(root.net.n_classes, device=root.x.device)
-    rivals = rivals[rivals != root.y]
-    if (root.at.logits[0, rivals] >= root.at.logits[0, root.y]).any():
-        self.witness = root.x
-        return 'falsified', 'misclassified'
-    self.pending = left = self.bound(root.domains(rivals), 0)
-    if not len(left): return 'certified', 'bound'
-    if self.plan.tighten: root.tighten(self.plan.tighten)
-    self.pending = left = self.bound(replace(root.domains(left.rival), bound=left.bound), 2*self.steps)
-    if not len(left): return 'certified', 'slopes'
-    try: return self.branch(left) if root.layers else self.affine(left)
-    except _Stop as why: return 'undecided', str(why)
-
-@patch
 def affine(self:_Search, left):
     "A network without a hidden layer is least at a corner that we know"
     if self.attack(left): return 'falsified', 'bound'
@@ -500,6 +483,25 @@ def branch(self:_Search, left):
         if self.witness is not None: return 'falsified', 'branch'
         queue.push(left)
     return 'certified', 'branch'
+
+# %% ../nbs/09_branch.ipynb #926871eb
+@patch
+def run(self:_Search):
+    "(status, reason)"
+    root = self.root
+    if not root.at.logits.isfinite().all(): return 'undecided', 'NaN or Inf in the logits'
+    rivals = torch.arange(root.net.n_classes, device=root.x.device)
+    rivals = rivals[rivals != root.y]
+    if (root.at.logits[0, rivals] >= root.at.logits[0, root.y]).any():
+        self.witness = root.x
+        return 'falsified', 'misclassified'
+    self.pending = left = self.bound(root.domains(rivals), 0)
+    if not len(left): return 'certified', 'bound'
+    if self.plan.tighten: root.tighten(self.plan.tighten)
+    self.pending = left = self.bound(replace(root.domains(left.rival), bound=left.bound), 2*self.steps)
+    if not len(left): return 'certified', 'slopes'
+    try: return self.branch(left) if root.layers else self.affine(left)
+    except _Stop as why: return 'undecided', str(why)
 
 # %% ../nbs/09_branch.ipynb #83137fee
 def _root(net, net64, ball, y, plan, end):

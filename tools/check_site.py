@@ -1,8 +1,9 @@
 """Visit every page of _docs/ in headless Chromium, without network, as a reader would.
 
-Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load, TeX that
-was not typeset, requests to other hosts, pages the navigation does not reach or that are wider than a telephone, a search that finds nothing, an explorer whose
-numbers are not those of mmr_nb when its point is moved by mouse and by keys. Lists pictures that don't say what is seen.
+Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load or don't
+say what is seen, TeX that was not typeset, requests to other hosts, pages the navigation does not reach or that are wider
+than a telephone, a search that finds nothing, an explorer whose numbers are not those of mmr_nb when its point is moved by
+mouse and by keys.
 `python tools/check_site.py --shots DIR` also keeps pictures of each page, on a wide and a narrow screen, light and dark.
 """
 import argparse
@@ -196,7 +197,7 @@ def visit(browser, base, pages, shots):
         if not problems:
             got = seen[name] = browser.js(look)
             problems += [f'picture does not load: {i}' for i in got['images']] + [f'not typeset: {t}' for t in got['untypeset']]
-            for m in got['mute']: print(f'  {name}: picture without alt text: {m}')
+            problems += [f'picture without alt text: {m}' for m in got['mute']]
             problems += [f'TeX as text: {t}' for t in got['tex']] + [f'bad equation: {t}' for t in got['bad']]
             problems += [f'font does not load: {f}' for f in got['fonts']] + ([] if got['heading'] else ['no h1'])
             problems += views(browser, name, shots)
