@@ -24,11 +24,12 @@ endif
 SEED ?= 0
 N ?= 2000
 
-.PHONY: help demo test test-slow soundness docs check report check-site check-install check-newest lock prepare lab clean
+.PHONY: help demo test test-slow soundness docs check report check-site check-install check-newest release lock prepare lab clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo        train FC1 plain and with MMR, certify and attack both, print the table (results/demo/)'
+	@echo 'make demo        train FC1 plain and with MMR, certify and attack both, print the table (results/demo/);'
+	@echo '                 ARGS=--quick the same in under a minute, rougher'
 	@echo 'make test        run every notebook as a test; NB="02_regions 03_distances" only those'
 	@echo 'make test-slow   the same with the cells flagged slow'
 	@echo 'make soundness   N=2000 random cases from SEED=0 on: every certificate against the exact answer (an hour or so)'
@@ -39,7 +40,8 @@ help:
 	@echo 'make check-site  visit every page of _docs/ in headless Chromium'
 	@echo 'make check-install  does a wheel work in a fresh environment without the extra dev?'
 	@echo 'make check-newest  does it work with the newest version of everything? (STRICT=1: fail if not)'
-	@echo 'make lock        renew constraints.txt, the tested versions'
+	@echo 'make release     sdist and wheel into dist/, and that wheel tried in a fresh environment'
+	@echo 'make lock        renew constraints.txt, the tested versions (KEEP=1: only what is new)'
 	@echo 'make lab         JupyterLab on nbs/'
 	@echo 'make clean       remove what was built; .venv stays'
 
@@ -90,13 +92,16 @@ check-site: $(DEV)
 check-install: $(DEV)
 	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_install.py
 
+release: $(DEV)
+	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_install.py --keep dist
+
 check-newest: $(DEV)
 	@PIP_ARGS='$(PIP_ARGS)' $(BIN)/python tools/check_newest.py $(if $(STRICT),--strict)
 
 # needs no environment but uv, so that a lock that no longer installs can be renewed
 lock: | .venv/.made
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/python tools/lock.py $(HELD)
+	@$(BIN)/python tools/lock.py $(HELD) $(if $(KEEP),--keep)
 
 prepare: $(DEV)
 	@$(BIN)/python tools/prepare.py

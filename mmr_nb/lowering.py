@@ -37,8 +37,8 @@ class Linear_:
 class Dense(Linear_):
     "A dense matrix, from flattened `in_shape` to `out_shape`"
     W:Tensor         # [m, n]
-    in_shape:tuple
-    out_shape:tuple
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     numbers = ('W',)
     def apply(self, x): return self.take(x.flatten(1) @ self.W.T)
     def transpose(self, h): return self.put(h.flatten(1) @ self.W)
@@ -51,12 +51,12 @@ class Dense(Linear_):
 class Conv(Linear_):
     "A convolution with zero padding; average pooling is one too"
     W:Tensor         # [c_out, c_in / groups, kh, kw]
-    stride:tuple
-    padding:tuple
-    dilation:tuple
-    groups:int
+    stride:tuple     # as in nn.Conv2d, (vertical, horizontal)
+    padding:tuple    # by zeros
+    dilation:tuple   # distance of the kernel's entries
+    groups:int       # of channels that don't meet
     in_shape:tuple   # C, H, W
-    out_shape:tuple
+    out_shape:tuple  # of one output
     numbers = ('W',)
     def apply(self, x):
         return F.conv2d(self.put(x), self.W, None, self.stride, self.padding, self.dilation, self.groups)
@@ -102,8 +102,8 @@ def _pytorch_transpose(c, h):
 class Scale(Linear_):
     "Multiplication entry by entry"
     s:Tensor         # broadcasts to in_shape
-    in_shape:tuple
-    out_shape:tuple
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     numbers = ('s',)
     def apply(self, x): return self.put(x) * self.s
     transpose = apply
@@ -116,8 +116,8 @@ class Scale(Linear_):
 class Select(Linear_):
     "Copies of entries: slices, permutations, padding by zeros, the places of a concatenation"
     index:Tensor     # int64, [entries of the output]; -1: zero
-    in_shape:tuple
-    out_shape:tuple
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     def apply(self, x):
         x, where = x.flatten(1), self.index.to(x.device)
         picked = x[:, where.clamp(min=0)]
@@ -133,9 +133,9 @@ class Select(Linear_):
 @dataclass(frozen=True)
 class Reverse(Linear_):
     "A transposed convolution as a network's own layer: a `Conv` read backwards"
-    conv:Conv
-    in_shape:tuple
-    out_shape:tuple
+    conv:Conv        # the one whose transpose it is
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     def apply(self, x): return self.conv.transpose(x)
     def transpose(self, h): return self.conv.apply(h)
     def map(self, f): return replace(self, conv=self.conv.map(f))
@@ -150,10 +150,9 @@ class Reverse(Linear_):
 @dataclass(frozen=True)
 class Blocks(Linear_):
     "Chains of operations from parts of the input to parts of the output, added up: a matrix of blocks"
-    # ((first, last) entry of the input, operations, (first, last) entry of the output), ends excluded
-    parts:tuple
-    in_shape:tuple
-    out_shape:tuple
+    parts:tuple      # ((first, last) entry of the input, operations, (first, last) of the output), ends excluded
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     def apply(self, x):
         x = x.flatten(1)
         out = x.new_zeros(len(x), math.prod(self.out_shape))
@@ -188,7 +187,10 @@ def run(ops, x):
     for op in ops: x = op.apply(x)
     return x
 
-def run_back(ops, h):
+def run_back(
+    ops,      # linear operations, in the order of the forward pass
+    h:Tensor, # rows, [n, *shape after the last of them]
+)->Tensor:    # [n, *shape before the first]
     "The chain's transpose on rows"
     for op in reversed(ops): h = op.transpose(h)
     return h
@@ -200,8 +202,8 @@ class Affine:
     name:str         # what it came from, as 'conv2d, batch_norm'
     ops:tuple        # linear operations
     bias:Tensor      # [*out_shape]
-    in_shape:tuple
-    out_shape:tuple
+    in_shape:tuple   # of one input
+    out_shape:tuple  # of one output
     def linear(self, x): # [n, *in_shape] -> [n, *out_shape], without the bias
         return run(self.ops, x).reshape(-1, *self.out_shape)
     def transpose(self, h): # [n, *out_shape] -> [n, *in_shape]
@@ -214,8 +216,8 @@ class Affine:
 @dataclass(frozen=True)
 class Relu:
     "max(z, slope z): ReLU for slope 0, leaky ReLU above; coordinates of slope 1 are carried along"
-    name:str
-    out_shape:tuple
+    name:str         # what it came from, as 'relu'
+    out_shape:tuple  # of one output
     slope:float|Tensor = 0.  # in [0, 1]; a tensor: one for each coordinate, [*out_shape], float64
     def __call__(self, z):
         if not isinstance(self.slope, Tensor):

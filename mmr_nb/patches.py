@@ -16,9 +16,9 @@ from .lowering import Affine, Conv, Lowered, Scale
 @dataclass(frozen=True)
 class Field:
     "A receptive field: a unit at position i sees `size` entries from i * stride - pad on"
-    size:tuple=(1, 1)
-    stride:tuple=(1, 1)
-    pad:tuple=(0, 0)
+    size:tuple=(1, 1)    # entries seen, (vertical, horizontal)
+    stride:tuple=(1, 1)  # from unit to unit
+    pad:tuple=(0, 0)     # entries seen before the first
     def below(self, op): # the same units' field one linear operation further down
         if isinstance(op, Scale): return self
         kernel = zip(self.size, op.stride, op.W.shape[2:], op.dilation)

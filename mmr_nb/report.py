@@ -91,8 +91,8 @@ def _stairs(points):
 # %% ../nbs/16_report.ipynb #0c84c988
 def radius_chart(
     lb,             # largest radius proved, [n]
-    eps:float,
-    bins:int=24,
+    eps:float,      # radius that was asked about: a dotted line
+    bins:int=24,    # of the histogram
 )->str:             # SVG
     "How far the proofs reach: points by certified radius"
     lb = np.asarray(lb, dtype=float)

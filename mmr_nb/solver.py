@@ -17,8 +17,8 @@ import numpy as np
 @dataclass
 class Program:
     "A mixed-integer linear program in plain arrays"
-    lb:list = field(default_factory=list)       # of each variable
-    ub:list = field(default_factory=list)
+    lb:list = field(default_factory=list)       # least value of each variable
+    ub:list = field(default_factory=list)       # largest
     integer:list = field(default_factory=list)  # bool
     rows:list = field(default_factory=list)     # (columns, values, '<' or '=', right-hand side)
 

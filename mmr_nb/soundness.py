@@ -415,9 +415,9 @@ case_settings = { # of PyTorch, as context managers
 @dataclass(frozen=True)
 class Case:
     "A question whose answer is known"
-    seed:int
+    seed:int            # it was drawn with
     kind:str            # of network
-    model:nn.Sequential
+    model:nn.Sequential # in eval mode
     x:Tensor            # one input, [1, *input_shape], float64
     y:int               # its label, now and then a wrong one
     eps:float           # radius
@@ -514,8 +514,8 @@ tol_bound = 1e-12   # a margin bound must be above the true minimum by this, rel
 @dataclass(frozen=True)
 class Finding:
     "One statement about a case, and what is wrong with it"
-    seed:int
-    method:str
+    seed:int        # of the case
+    method:str      # what was asked, as 'branch_and_bound'
     said:str        # 'certified', 'falsified', 'undecided', 'bound', 'refused' or 'error'
     wrong:str = ''  # empty: nothing
 

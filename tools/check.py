@@ -2,8 +2,9 @@
 
 Fails when `nbdev_clean` or `nbdev_export` would change a file, when README.md is not what index.ipynb gives, when a notebook's
 output, a result or a card holds an absolute path of the machine, when the docs would drop text of a notebook's first cell, when a module imports
-a private name or against the order of the house, when two modules export one name, when a cell that draws holds no picture,
-when a link leads nowhere, and when imports share a cell with other code.
+a private name or against the order of the house, when two modules export one name, when a cell that draws holds no picture
+or a picture no alt text,
+when a link leads nowhere, when imports share a cell with other code, and when codespell knows a word to be misspelt.
 """
 import filecmp
 import json
@@ -15,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 from common import copy_tracked, notebooks, root, tracked
-from house import dead_links, missing_pictures, mixed_imports, twice, wrong_imports
+from house import dead_links, missing_alts, missing_pictures, mixed_imports, twice, wrong_imports
+from spelling import misspelt
 
 homes = ('/home/', '/root/', '/tmp/', '/work/', '/Users/', '/mnt/', '/content/', '/opt/', '/var/folders/', 'C:\\Users\\')
 path_re = re.compile(r'(?<![\w.:/~-])(?:' + '|'.join(map(re.escape, [*homes, str(root)])) + ')')
@@ -84,8 +86,8 @@ def title_cells():
 
 
 def main():
-    wrong = [*drift(), *machine_paths(), *machine_results(), *title_cells(), *wrong_imports(), *twice(), *missing_pictures(),
-             *dead_links(), *mixed_imports()]
+    wrong = [*drift(), *machine_paths(), *machine_results(), *title_cells(), *wrong_imports(), *twice(), *missing_pictures(), *missing_alts(),
+             *dead_links(), *mixed_imports(), *misspelt()]
     if not run(['python', 'tools/readme.py', '--check'], root): wrong.append('README.md is not what nbs/index.ipynb gives')
     for w in wrong: print(w)
     print(f"{len(wrong)} thing{'s' * (len(wrong) != 1)} to mend (`make prepare` mends the most of it)" if wrong else

@@ -1,10 +1,13 @@
 """Does the package work where only what it requires is installed? A wheel in a fresh environment, away from the checkout.
 
-Finds what the tests' environment hides: an import that only the extra `dev` brings, a newer major version of a requirement,
-package data or networks that the wheel lacks. The three commands run there on the data and networks that come along.
+Builds the sdist, and the wheel from it. Finds what the tests' environment hides: an import that only the extra `dev` brings,
+a newer major version of a requirement, package data or networks that sdist or wheel lack. The three commands run there on
+the data and networks that come along. `--keep DIR` leaves both files in DIR when all of it worked: `make release`.
 """
+import argparse
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,12 +28,23 @@ commands = [
     ['mmr_train', '--data', 'digits', '--network', 'fc1', '--scheme', 'mmr', '--epochs', '1', '--out', 'run'],
     ['mmr_certify', '--model', 'run/best.safetensors', '--data', 'digits', '--points', '0:20', '--eps', '0.01', '--timeout', '5', '--workers', '1', '--out', 'certified'],
     ['mmr_certify', '--model', 'mnist-cnn-linf-mmr+at', '--data', 'mnist5k', '--points', '0:5', '--workers', '1'],
-    ['mmr_demo', '--data', 'digits', '--epochs', '1', '--points', '4', '--timeout', '1', '--workers', '1'],
+    ['mmr_demo', '--quick'],
     ['python', '-m', f'{lib}.soundness', '--n', '4', '--workers', '1'],
 ]
 
 
+def build(sources, out):
+    "The sdist of `sources`, and the wheel made from it, in folder `out`; -> the wheel"
+    done = subprocess.run([sys.executable, '-m', 'build', '--outdir', out, sources], stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode: fail(f'sdist and wheel cannot be built:\n{done.stdout}')
+    return next(out.glob('*.whl'))
+
+
 def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument('--keep', help='folder for sdist and wheel')
+    keep = args.parse_args().keep
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp).resolve()
         binaries = tmp/'venv'/'bin'
@@ -44,10 +58,13 @@ def main():
         copy_tracked(tmp/'sources')  # so that the build leaves nothing in the checkout
         subprocess.run([sys.executable, '-m', 'venv', tmp/'venv'], check=True)
         pip = ['python', '-m', 'pip', '--disable-pip-version-check', '--no-input']
-        run([*pip, 'install', '--quiet', *os.environ.get('PIP_ARGS', '').split(), str(tmp/'sources')])
+        run([*pip, 'install', '--quiet', *os.environ.get('PIP_ARGS', '').split(), str(build(tmp/'sources', tmp/'dist'))])
         installed = dict(line.split('==', 1) for line in run([*pip, 'list', '--format', 'freeze']).split())
         other = [f'{name} {v}' for name, v in installed.items() if v != version_here(name)]
         for command in commands: run(command)
+        if keep:
+            Path(keep).mkdir(exist_ok=True)
+            for f in (tmp/'dist').iterdir(): print(f"{shutil.copy(f, keep)}: {f.stat().st_size/2**20:.1f} MB")
     print(f'{len(commands)} commands ran in a fresh environment of {len(installed)} packages; other versions than here: {", ".join(other) or "none"}')
 
 

@@ -1,9 +1,10 @@
 """Visit every page of _docs/ in headless Chromium, without network, as a reader would.
 
-Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load, TeX that
-was not typeset, requests to other hosts, pages the navigation does not reach, a search that finds nothing, an explorer whose
-numbers are not those of mmr_nb when its point is moved by mouse and by keys. Lists pictures that don't say what is seen.
-`python tools/check_site.py --shots DIR` also keeps a picture of each page.
+Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load or don't
+say what is seen, TeX that was not typeset, requests to other hosts, pages the navigation does not reach or that are wider
+than a telephone, a search that finds nothing, an explorer whose numbers are not those of mmr_nb when its point is moved by
+mouse and by keys.
+`python tools/check_site.py --shots DIR` also keeps pictures of each page, on a wide and a narrow screen, light and dark.
 """
 import argparse
 import base64
@@ -26,7 +27,7 @@ from common import fail, root
 docs = root/'_docs'
 flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
          '--no-default-browser-check', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-         '--disable-extensions', '--mute-audio', '--window-size=1400,1000', '--remote-debugging-port=0',
+         '--disable-extensions', '--mute-audio', '--hide-scrollbars', '--window-size=1400,1000', '--remote-debugging-port=0',
          '--remote-allow-origins=*', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
 
 look = r'''(async () => {
@@ -144,6 +145,12 @@ class Chromium:
             self('Input.dispatchMouseEvent', type=kind, x=spot[0], y=spot[1], button='left', clickCount=1)
         return True
 
+    def appear(self, width, scheme):
+        "Give the window a width, and the reader a liking for light or dark"
+        self('Emulation.setDeviceMetricsOverride', width=width, height=1000, deviceScaleFactor=1, mobile=False)
+        self('Emulation.setEmulatedMedia', features=[dict(name='prefers-color-scheme', value=scheme)])
+        self.js('new Promise(r => setTimeout(r, 50))')
+
     def shot(self, path):
         "A picture of the whole page"
         size = self('Page.getLayoutMetrics')['cssContentSize']
@@ -164,6 +171,24 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
 
 
+too_wide = '''[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+  .filter(e => { for (let p = e.parentElement; p; p = p.parentElement) if (p != document.documentElement && p != document.body && getComputedStyle(p).overflowX != "visible") return false; return true; })
+  .slice(0, 1).map(e => e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 60))'''
+
+
+def views(browser, name, shots):
+    "Look at a page on a wide and a narrow screen, light and dark, and keep the pictures if wanted; -> what sticks out"
+    for width in (1400, 390):
+        for scheme in ('light', 'dark') if shots else ('light',):
+            browser.appear(width, scheme)
+            if shots:
+                browser.js('new Promise(r => setTimeout(r, 400))')
+                browser.shot(Path(shots)/f"{name.replace('/', '_')[:-5]}-{width}-{scheme}.png")
+        if browser.js('document.documentElement.scrollWidth > innerWidth'):
+            yield f"wider than a screen of {width} pixels: {' '.join(browser.js(too_wide))}"
+    browser.appear(1400, 'light')
+
+
 def visit(browser, base, pages, shots):
     "Open each page; -> {page: what the page holds}, [(page, what is wrong)]"
     seen, wrong = {}, []
@@ -172,10 +197,10 @@ def visit(browser, base, pages, shots):
         if not problems:
             got = seen[name] = browser.js(look)
             problems += [f'picture does not load: {i}' for i in got['images']] + [f'not typeset: {t}' for t in got['untypeset']]
-            for m in got['mute']: print(f'  {name}: picture without alt text: {m}')
+            problems += [f'picture without alt text: {m}' for m in got['mute']]
             problems += [f'TeX as text: {t}' for t in got['tex']] + [f'bad equation: {t}' for t in got['bad']]
             problems += [f'font does not load: {f}' for f in got['fonts']] + ([] if got['heading'] else ['no h1'])
-            if shots: browser.shot(Path(shots)/f"{name.replace('/', '_')[:-5]}.png")
+            problems += views(browser, name, shots)
         problems += browser.trouble(base)
         wrong += [(name, p) for p in dict.fromkeys(problems)]
         print(f"  {name:32} {seen.get(name, {}).get('typeset', 0):4} equations, {len(seen.get(name, {}).get('links', [])):4} links", flush=True)
@@ -299,7 +324,7 @@ def explore(browser, base, name):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--shots', help='folder for a picture of each page')
+    p.add_argument('--shots', help='folder for pictures of each page, 1400 and 390 pixels wide, light and dark')
     args = p.parse_args()
     binary = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
     if not binary: fail('no Chromium found: install it (Debian: apt-get install chromium) or name one in CHROMIUM')

@@ -90,6 +90,36 @@ def _draws(source):
     return False
 
 
+def shown_code(path):
+    "What a reader of the page sees run: no exported or hidden cells, no sections that the docs leave out"
+    left_out = False
+    for cell in cells(path):
+        if cell['cell_type'] == 'markdown' and re.match(r'#+ ', cell['source']): left_out = cell['source'].split('\n')[0].endswith(' -')
+        if cell['cell_type'] == 'code' and not left_out and not re.search(r'^#\|\s*(hide|exports?)\b', cell['source'], re.M): yield cell['source']
+
+
+def unexplained():
+    "Public names without docstring, parameters or fields without a word, and functions that their page never calls before the reader's eyes"
+    for path in notebooks():
+        code = list(cells(path))
+        name = next((m[1] for c in code if (m := re.match(r'#\|\s*default_exp\s+(\w+)', c['source']))), None)
+        if not name: continue
+        text = (root/'mmr_nb'/f'{name}.py').read_text(encoding='utf-8')
+        tree, lines, shown = ast.parse(text), text.split('\n'), list(shown_code(path))
+        taken = {what for _, what in imports(tree)}
+        for node in tree.body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public(tree) or node.name in taken: continue
+            if not ast.get_docstring(node): yield f'{name}.{node.name}: no docstring'
+            if isinstance(node, ast.ClassDef):
+                silent = [f.target.id for f in node.body if isinstance(f, ast.AnnAssign) and not f.target.id.startswith('_') and '#' not in lines[f.end_lineno - 1]]
+                if silent: yield f'{name}.{node.name}: no word about {", ".join(silent)}'
+            if isinstance(node, ast.FunctionDef):
+                args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                silent = [a.arg for a in args if a.arg != 'self' and '#' not in lines[a.end_lineno - 1] and a.lineno > node.lineno - 1 and '#' not in lines[a.lineno - 2]]
+                if silent: yield f'{name}.{node.name}: no word about {", ".join(silent)}'
+            if isinstance(node, ast.FunctionDef) and not any(re.search(rf'\b{node.name}\b', c) for c in shown): yield f'{name}.{node.name}: no shown example'
+
+
 def missing_pictures():
     "Cells that draw but have no stored picture"
     for path in notebooks():

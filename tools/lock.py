@@ -2,7 +2,7 @@
 
 One file for all supported Pythons, resolved by uv with all extras at once. It leaves open which build of torch an index
 gives (CPU, one of several CUDAs): a build's own packages (nvidia-*, cuda-*, triton) are not in it.
-`python tools/lock.py NAME==VERSION ...` holds packages back at a version.
+`python tools/lock.py NAME==VERSION ...` holds packages back at a version; with `--keep`, what is pinned already stays.
 """
 import re
 import subprocess
@@ -27,8 +27,10 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         wanted, held, out = (Path(tmp)/f'{n}.txt' for n in ('wanted', 'held', 'out'))
         wanted.write_text('\n'.join(requirements(cfg)))
-        held.write_text('\n'.join(sys.argv[1:]))
-        uv = [sys.executable, '-m', 'uv', 'pip', 'compile', '--universal', '--upgrade', '--no-header', '--no-annotate', '--no-python-downloads']
+        keep = '--keep' in sys.argv
+        held.write_text('\n'.join(a for a in sys.argv[1:] if a != '--keep'))
+        if keep: out.write_text((root/'constraints.txt').read_text())
+        uv = [sys.executable, '-m', 'uv', 'pip', 'compile', '--universal', *([] if keep else ['--upgrade']), '--no-header', '--no-annotate', '--no-python-downloads']
         uv += ['--python-version', cfg['min_python'], '--constraints', held, wanted, '--output-file', out]
         if subprocess.run(uv, stdout=subprocess.DEVNULL).returncode: fail('uv found no versions that fit together')
         pins = [line for line in out.read_text().splitlines() if line and not of_a_build.match(line)]

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 from common import notebooks, root
-from house import cells, dead_links, lost_readers, missing_alts, missing_pictures, modules, public, twice, wrong_imports
+from house import cells, dead_links, lost_readers, missing_alts, missing_pictures, modules, public, twice, unexplained, wrong_imports
 
 
 def size(node): return node.end_lineno - node.lineno + 1
@@ -53,6 +53,8 @@ def main():
     print('repeats of six lines:', ', '.join(f'{k} ({n})' for k, n in repeats().items()) or 'none')
     for title, found in (('imports', wrong_imports()), ('names twice', twice()), ('pictures', missing_pictures()), ('alt texts', missing_alts()), ('learning path', lost_readers()), ('links', dead_links())):
         print(f'{title}:', '; '.join(found) or 'in order')
+    found = list(unexplained())
+    print(f'reference, {len(found)} gaps:', *found, sep='\n  ')
     print(f"\n{'page':22} {'KB':>5} {'cells':>6} {'over 30':>8} {'over 120':>9} {'words':>6} {'?':>4} {'you':>4} {'hidden source':>14}")
     for p in notebooks():
         page, text = list(cells(p)), ' '.join(c['source'] for c in cells(p) if c['cell_type'] == 'markdown')
