@@ -638,9 +638,8 @@ def demo(
     plan:dict=None,         # from `demo_plan`; None: the network's own
     workers:int|None=None,  # processes for the MIPs; None: one a CPU core
     seed:int=0,             # of weights and order
-    out='results/demo',     # folder
-    name:str='demo',        # of the files, NAME.json and NAME.png
-)->dict:                    # the report, as in NAME.json
+    file='results/demo/demo.json', # the report; the figure lies beside it
+)->dict:                    # the report
     "The main job: train plain and MMR, certify and attack both"
     images, plan, models = load_data(data), plan or demo_plan(network), {}
     eps, points, timeout = images.eps[inf], plan['points'], plan['timeout']
