@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_clear', 'tol_nudge', 'tol_beyond', 'tol_past',
-           'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'pgd', 'trace_rays', 'ray_search',
-           'clear_margin', 'push_past', 'linear_region_attack', 'library_attack', 'downhill', 'settle_witness',
-           'Falsified', 'AttackEffort', 'falsify']
+           'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'PgdEffort', 'pgd', 'trace_rays',
+           'ray_search', 'clear_margin', 'push_past', 'RayEffort', 'linear_region_attack', 'library_attack', 'downhill',
+           'settle_witness', 'Falsified', 'AttackEffort', 'falsify']
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
@@ -150,6 +150,14 @@ def _climb(run, generator):
         z = ball.project(z + length*steepest(g.nan_to_num(0, 0, 0), ball.p, z, (ball.lo, ball.hi)))
 
 # %% ../nbs/07_attacks.ipynb #03a7acfd
+@dataclass(frozen=True)
+class PgdEffort:
+    "How PGD climbs"
+    loss:str='ce'    # what to raise: 'ce' cross-entropy, 'margin' the negative margin
+    stop:bool=False  # leave a point alone once its decision has changed
+    generator:torch.Generator|None=None # of the starts; None: a fresh one with seed 0
+
+# %% ../nbs/07_attacks.ipynb #d4b249f8
 def pgd(
     model,         # nn.Module from inputs to logits, or Lowered; comes back as it was
     x:Tensor,      # inputs in the box, [b, *input_shape], in the model's dtype
@@ -159,20 +167,20 @@ def pgd(
     steps:int=40,  # each of length 2 eps / steps
     restarts:int=1,# random starts; the best point of all counts
     box=(0, 1),    # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
-    generator:torch.Generator|None=None, # of the starts; None: a fresh one with seed 0
-    loss:str='ce', # what to raise: 'ce' cross-entropy, 'margin' the negative margin
-    stop:bool=False, # leave a point alone once its decision has changed
+    **effort,      # fields of `PgdEffort`: loss, stop, generator
 )->Tensor:         # the points of least margin met, [b, *input_shape]
     "Projected gradient descent (section 5, B.1)"
+    effort = PgdEffort(**effort)
     if steps < 1 or restarts < 1: raise ValueError(f'pgd: expected steps, restarts >= 1, got {steps}, {restarts}')
-    if loss not in ('ce', 'margin'): raise ValueError(f"pgd: expected loss 'ce' or 'margin', got {loss!r}")
-    generator = _seeded(x) if generator is None else generator
+    if effort.loss not in ('ce', 'margin'):
+        raise ValueError(f"pgd: expected loss 'ce' or 'margin', got {effort.loss!r}")
+    generator = _seeded(x) if effort.generator is None else effort.generator
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(model) as f:
         if x.dtype != _dtype(model):
             raise ValueError(f"pgd: expected inputs in the model's {_dtype(model)}, got {x.dtype}")
         ball, x = read_ball(x, eps, p, box, 'pgd'), x.detach().clone()
         check_labels(y, x, f(x[:1]).shape[1], 'pgd')
-        run = _Climb(f, ball, y, steps, loss, stop, x.clone(), x.new_full((len(x),), inf))
+        run = _Climb(f, ball, y, steps, effort.loss, effort.stop, x.clone(), x.new_full((len(x),), inf))
         for _ in range(restarts): _climb(run, generator)
         return run.best
 
@@ -415,6 +423,14 @@ def _worth_it(hunt, chains, r):
     return chains.take(keep)
 
 # %% ../nbs/07_attacks.ipynb #7490890b
+@dataclass(frozen=True)
+class RayEffort:
+    "Where chains of rays begin, and what they look for"
+    starts:Tensor|None=None # [n, b, *input_shape], as PGD's ends; None: at x
+    rivals:int=3            # rival classes followed: those with the largest logits
+    minimal:bool=True       # the smallest norm; False: be content with any up to eps, and aim in float32
+
+# %% ../nbs/07_attacks.ipynb #d8d98165
 def linear_region_attack(
     model,         # nn.Module of supported operations, or Lowered in float64
     x:Tensor,      # inputs in the box, [b, *input_shape]
@@ -422,19 +438,17 @@ def linear_region_attack(
     p:float=inf,   # norm of the perturbation: 1, 2 or inf
     eps=inf,       # only norms up to eps, a number or [b], are of interest; inf: the smallest found, wherever it is
     box=(0, 1),    # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
-    starts:Tensor|None=None, # where chains begin, [n, b, *input_shape], as PGD's ends; None: at x
-    rivals:int=3,  # rival classes followed: those with the largest logits
     rounds:int=20, # rays a chain
     timeout:float=inf, # seconds after which no round begins
-    minimal:bool=True, # look for the smallest norm; False: be content with any up to eps, and aim in float32
+    **effort,      # fields of `RayEffort`: starts, rivals, minimal
 )->tuple:          # (norm [b], witness [b, *input_shape]) in float64: inf and NaN where none was found
     "Small adversarial perturbations by exact line search through linear regions (sections 2 and 3)"
-    end = time.perf_counter() + timeout
+    end, effort = time.perf_counter() + timeout, RayEffort(**effort)
     with torch.no_grad(), _evaluating(model):
         net = lower(model, x.shape[1:], dtype=torch.float64)
-        hunt = _hunt(net, y, minimal, _ball_or_all(x, eps, p, box))
-        ball = hunt.ball
-        chains = _begin(hunt, ball.x[None] if starts is None else ball.clip(starts.double()), rivals)
+        hunt = _hunt(net, y, effort.minimal, _ball_or_all(x, eps, p, box))
+        ball, starts = hunt.ball, effort.starts
+        chains = _begin(hunt, ball.x[None] if starts is None else ball.clip(starts.double()), effort.rivals)
         for r in range(rounds):
             if time.perf_counter() > end: break
             chains = _worth_it(hunt, chains, r)

@@ -23,7 +23,8 @@ from .data import DataUnavailable, load_data
 from .networks import cnn, describe, fc1, fc10, load_weights, lower
 from .runs import Records, digest, write_file
 from .certificate import region_certificate
-from .training import MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases, tensorboard_callback, train
+from .training import (MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases,
+                             tensorboard_callback, train)
 from .attacks import falsify
 from .certify import CertifyInterrupted, certify, network_digest, stage_table
 from .lowering import lower_checked
@@ -304,21 +305,30 @@ def fit_images(
     if shape is None or x[0].numel() != math.prod(shape): return x
     return x.reshape(len(x), *shape)
 
-# %% ../nbs/17_cli.ipynb #25fe2eb3
-def _tell(results, x, y, network, data, points, norm, seconds, cut, out, page):
-    "What `certify` found, as a table on the screen, files in a folder, and a page"
-    attrs, about = results.attrs, dict(data=data, points=points)
-    print(stage_table(results).round(1).to_string())
-    print(f'robust error at {norm} on {len(results)} points: {attrs["robust_error_lb"]:.2%} to '
-          f'{attrs["robust_error_ub"]:.2%}')
-    if out:
-        write_results(results, out, model=network, seconds=round(seconds, 1), interrupted=cut, **about)
-        print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
-    if page:
-        about = dict(network=network, **about, command=_command('mmr_certify'))
-        write_report(results, page, x, y, f'{Path(network).name} on {data}', about)
-        print(f'report written to {page}')
+def _asked_images(net, data, points):
+    "(facts, the whole data set, images, labels, number of the first) of the test images asked about"
+    data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
+    images = load_data(data)
+    which = parse_points(points, len(images.x_test))
+    x, y = fit_images(net, images.x_test)[which], images.y_test[which]
+    return dict(data=data, points=points), images, x, y, which.start
 
+# %% ../nbs/17_cli.ipynb #25fe2eb3
+def _tell(results, asked, out, about):
+    "What `certify` found, as a table on the screen and files in a folder"
+    attrs = results.attrs
+    print(stage_table(results).round(1).to_string())
+    print(f'robust error at {asked} on {len(results)} points: {attrs["robust_error_lb"]:.2%} to '
+          f'{attrs["robust_error_ub"]:.2%}')
+    if not out: return
+    write_results(results, out, **about)
+    print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
+
+def _show(results, x, y, page, about):
+    "What `certify` found, as a page"
+    about = dict(network=about['model'], data=about['data'], points=about['points'], command=_command('mmr_certify'))
+    write_report(results, page, x, y, f'{Path(about["network"]).name} on {about["data"]}', about)
+    print(f'report written to {page}')
 
 # %% ../nbs/17_cli.ipynb #b08ddedb
 def nearest_examples(
@@ -344,6 +354,7 @@ def nearest_examples(
         show(rows[-1])
     return pd.DataFrame(rows), images
 
+# %% ../nbs/17_cli.ipynb #2ac8618f
 def _nearest(net, x, y, p, timeout):
     "One image's row; its adversarial image as a list"
     start = time.perf_counter()
@@ -352,7 +363,6 @@ def _nearest(net, x, y, p, timeout):
     return dict(label=int(y), lb=lb, ub=ub, exact=bool(m.exact), regions=regions,
                 seconds=round(time.perf_counter() - start, 2), witness=m.witness.flatten().tolist() if ub < inf else [])
 
-# %% ../nbs/17_cli.ipynb #d6d39275
 def _tell_nearest(rows, images, first, about, out):
     "What `nearest_examples` found, as a line on the screen and files in a folder"
     right = rows[rows.ub > 0]
@@ -364,6 +374,15 @@ def _tell_nearest(rows, images, first, about, out):
     np.savez_compressed(Path(out)/'nearest.npz', **{str(first + k): v for k, v in images.items()})
     _write_json(Path(out)/'minimal.json', dict(about, machine=_machine()))
     print(f'written to {out}: minimal.csv, minimal.json, nearest.npz')
+
+# %% ../nbs/17_cli.ipynb #d6d39275
+def _certified(net, x, y, radius, p, first, **options):
+    "(results, numbered from the first point's on; seconds; was it interrupted?)"
+    start, cut = time.perf_counter(), False
+    try: results = certify(net, x, y, radius, p, **options)
+    except CertifyInterrupted as e: results, cut = e.results, True
+    results['index'] += first
+    return results, round(time.perf_counter() - start, 1), cut
 
 # %% ../nbs/17_cli.ipynb #e0842a83
 @call_parse
@@ -385,25 +404,22 @@ def mmr_certify(
     "Decide each image: certified, falsified or undecided. Example: mmr_certify --model net.onnx --data digits --eps .1"
     with one_line_errors('mmr_certify'):
         if property: sys.exit(answer_properties(model, property, timeout, workers or 1, out, report))
-        if not model:
-            raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
+        if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
         net = load_network(model, activation)
-        data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
-        images = load_data(data)
-        which = parse_points(points, len(images.x_test))
-        x, y = fit_images(net, images.x_test)[which], images.y_test[which]
+        about, images, x, y, first = _asked_images(net, data, points)
+        about['model'] = str(model)
         if minimal:
             if eps is not None or report: raise ValueError('--minimal: expected no --eps and no --report')
             found = nearest_examples(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
-            return _tell_nearest(*found, which.start, dict(model=str(model), data=data, points=points, norm=norm, timeout=timeout), out)
-        if eps is None and p not in images.eps: raise ValueError(f'{data} has no radius for norm {norm}: give --eps')
-        radius, start, cut = images.eps[p] if eps is None else eps, time.perf_counter(), False
-        try: results = certify(net, x, y, radius, p, timeout=timeout, workers=workers, out=out, solver=solver)
-        except CertifyInterrupted as e: results, cut = e.results, True
-        results['index'] += which.start
-        _tell(results, x, y, str(model), data, points, f'{norm} {radius:g}', time.perf_counter() - start, cut, out, report)
+            return _tell_nearest(*found, first, dict(about, norm=norm, timeout=timeout), out)
+        if eps is None and p not in images.eps:
+            raise ValueError(f'{about["data"]} has no radius for norm {norm}: give --eps')
+        radius, options = images.eps[p] if eps is None else eps, dict(timeout=timeout, workers=workers, solver=solver)
+        results, seconds, cut = _certified(net, x, y, radius, p, first, out=out, **options)
+        _tell(results, f'{norm} {radius:g}', out, dict(about, seconds=seconds, interrupted=cut))
+        if report: _show(results, x, y, report, about)
         if cut: raise KeyboardInterrupt
 
 # %% ../nbs/17_cli.ipynb #82c5c1d6
@@ -593,6 +609,14 @@ class _DemoRun:
         self.report['networks'].setdefault(kind, {}).update(parts)
         self.write()
     def write(self): _write_json(self.file, self.report)
+    def finish(self):
+        "The claims, the figure, and the report as it is now whole"
+        claims = {c: dict(measured=m, holds=h) for c, (m, h) in demo_claims(self.report).items()}
+        self.report.update(finished=True, claims=claims)
+        self.report['seconds']['in all'] = round(self.seconds(), 1)
+        self.write()
+        demo_figure(self.report).savefig(self.file.with_suffix('.png'))
+        return self.report
 
 
 # %% ../nbs/17_cli.ipynb #7a6d2744
@@ -604,13 +628,12 @@ def demo(
     timeout:float=None,     # seconds a point; None: that of `demo_settings`
     workers:int|None=None,  # processes for the MIPs; None: one a CPU core
     seed:int=0,             # of weights and order
-    out='results/demo',     # folder
-    name:str='demo',        # of the files, NAME.json and NAME.png
-)->dict:                    # the report, as in NAME.json
+    file='results/demo/demo.json', # the report; the figure lies beside it
+)->dict:                    # the report
     "The main job: train plain and MMR, certify and attack both"
     images, chosen, models = load_data(data), demo_settings[network], {}
     eps, timeout, rounds = images.eps[inf], timeout or chosen['timeout'], chosen.get('rounds', 20)
-    run = _DemoRun(Path(out)/f'{name}.json', dict(
+    run = _DemoRun(Path(file), dict(
         network=network, data=data, p='inf', eps=eps, points=points, timeout=timeout, workers=workers, seed=seed,
         val=.1, batch_size=128, solver='cbc', epochs=epochs, training=chosen))
     for kind in ('plain', 'mmr'):
@@ -622,13 +645,7 @@ def demo(
     for kind, model in reversed(models.items()):
         run.keep(kind, mip=run.step(kind, f'MIP on the first {points} test images',
                                     lambda: demo_mip(model, images, eps, points, timeout, workers)))
-    claims = {c: dict(measured=m, holds=h) for c, (m, h) in demo_claims(run.report).items()}
-    run.report.update(finished=True, claims=claims)
-    run.report['seconds']['in all'] = round(run.seconds(), 1)
-    run.write()
-    demo_figure(run.report).savefig(run.file.with_suffix('.png'))
-    return run.report
-
+    return run.finish()
 
 # %% ../nbs/17_cli.ipynb #96cb39d8
 @call_parse
@@ -653,7 +670,7 @@ def mmr_demo(
         asked = f'{network} on {data}, l_inf'
         load_data(data)
         print(f'{asked}: plain training against MMR. Ctrl-C leaves what is finished in {out}.', flush=True)
-        report = demo(network, data, epochs, points, timeout, workers, seed, out, name)
+        report = demo(network, data, epochs, points, timeout, workers, seed, Path(out)/f'{name}.json')
         print(f'\n{asked}, eps {report["settings"]["eps"]:g}\n{format_table(demo_table(report))}\n')
         for claim, (measured, holds) in demo_claims(report).items():
             print(f'{"yes" if holds else "NO "}  {claim}: {measured}')

@@ -137,7 +137,10 @@ function linearRegions(layers, domain) {
   }
   return polygons;
 }
+'''
 
+# %% ../nbs/50_explorer.ipynb #6bae4dac
+javascript['areas'] = r'''
 // Each region's parts by the class that wins there.
 function decisionAreas(layers, polygons) {
   return polygons.flatMap((polygon, region) => {
@@ -326,9 +329,10 @@ const still = {boundary: 'path', outside: 'path', points: 'g'};
 function makeMap(at, data, label, id) {
   const map = svg('svg', {viewBox: `0 0 ${side} ${side}`, tabindex: 0, role: 'application',
     'aria-roledescription': 'map', 'aria-label': label, 'aria-describedby': 'help'});
-  const clipping = svg('path', {d: at.path(rectangle(data.box[0], data.box[1], data.box[0], data.box[1]))});
+  const [lo, hi] = data.box, clipping = svg('path', {d: at.path(rectangle(lo, hi, lo, hi))});
   const under = svg('g', {class: 'faces'}), over = {};
-  map.append(svg('defs', {}, svg('clipPath', {id}, clipping)), svg('rect', {class: 'ground', width: side, height: side}), under);
+  const ground = svg('rect', {class: 'ground', width: side, height: side});
+  map.append(svg('defs', {}, svg('clipPath', {id}, clipping)), ground, under);
   for (const name of order) map.append(over[name] = svg(still[name] || 'path', {class: name}));
   for (const [x1, x2, c] of data.points) over.points.append(svg('path', {class: `class${c % 10}`,
     d: shapes[c % shapes.length](3.4), transform: `translate(${at.to([x1, x2])})`}));
@@ -402,7 +406,8 @@ const table = () => `<table><thead><tr><th scope="col">p</th>
   <th scope="col" class="db" title="distance to the decision boundary of the affine map"><i>d<sub>D</sub></i></th>
   <th scope="col" title="no adversarial example is nearer: min(d_B, d_D)">certified</th>
   <th scope="col" title="distance of the nearest adversarial example, found among all regions">nearest ✕</th>
-  <th scope="col" title="second case: the certified radius is the distance of the nearest adversarial example">Thm 3.1</th>
+  <th scope="col"
+    title="second case: the certified radius is the distance of the nearest adversarial example">Thm 3.1</th>
   </tr></thead><tbody>` + Object.entries(shown).map(([name, p]) => `<tr data-p="${name}">
   <th scope="row">${p}</th>` + [...Object.keys(quantities), 'exact'].map(what =>
     `<td><data data-p="${name}" data-what="${what}"></data></td>`).join('') + '</tr>').join('') + '</tbody></table>';
@@ -433,8 +438,8 @@ function verdict(seen, name) {
   const {rb, db, lb, adversarial, exact} = seen.by[name];
   const wall = rb.line ? `unit ${rb.unit} of layer ${rb.layer + 1}` : '';
   const rival = db.line ? classWord(db.rival) : '';
-  if (exact) return `<b>Second case</b>, <i>d<sub>D</sub> ≤ d<sub>B</sub></i>: ${rival} draws level inside the region, so
-    ${digits(lb)} is certified <em>and</em> is the distance of the nearest adversarial example.`;
+  if (exact) return `<b>Second case</b>, <i>d<sub>D</sub> ≤ d<sub>B</sub></i>: ${rival} draws level inside the
+    region, so ${digits(lb)} is certified <em>and</em> is the distance of the nearest adversarial example.`;
   if (lb == 0) return '<b>On a boundary</b>: nothing is certified here.';
   const there = adversarial.d < Infinity
     ? `The nearest adversarial example is ${times(adversarial.d, lb)} times as far, at ${digits(adversarial.d)}.`
@@ -443,6 +448,13 @@ function verdict(seen, name) {
     : `<b>First case</b>, <i>d<sub>B</sub> < d<sub>D</sub></i>: ${digits(lb)} is certified, where ${wall} switches.
     ${there}`;
 }
+'''
+
+# %% ../nbs/50_explorer.ipynb #8db1cfb7
+javascript['compared'] = r'''
+// Two radii beside each other.
+const compared = ([one, other], radii) => radii.length == 2 && radii.every(r => r > 0 && r < Infinity)
+  ? `Here <b>${other}</b> certifies <b>${times(radii[1], radii[0])}</b> times the radius of <b>${one}</b>.` : '';
 '''
 
 # %% ../nbs/50_explorer.ipynb #c256bc38
@@ -458,21 +470,25 @@ function spoken(label, seen, name) {
 
 # %% ../nbs/50_explorer.ipynb #1cc1b18d
 javascript['controls'] = r'''
-const radios = (name, legend, options, chosen) => `<fieldset><legend>${legend}</legend><span class="choice">` +
-  options.map(([v, text]) => `<label><input type="radio" name="${name}" value="${v}"${v == chosen ? ' checked' : ''}>` +
-  `<span>${text}</span></label>`).join('') + '</span></fieldset>';
+const radios = (name, legend, options, chosen) => {
+  const radio = ([v, text]) => `<label>
+    <input type="radio" name="${name}" value="${v}"${v == chosen ? ' checked' : ''}><span>${text}</span></label>`;
+  return `<fieldset><legend>${legend}</legend><span class="choice">${options.map(radio).join('')}</span></fieldset>`;
+};
 
 function controls(data) {
   const {architectures, steps, small, start, box: [lo, hi]} = data;
-  const number = (k, name) => `<label>${name} <input type="number" name="x${k}" min="${lo}" max="${hi}" step="0.0001"></label>`;
+  const number = k => `<label><i>x</i><sub>${k + 1}</sub>
+    <input type="number" name="x${k}" min="${lo}" max="${hi}" step="0.0001"></label>`;
+  const layers = architectures.map((a, i) => [i, a]), last = steps.length - 1;
   return `<form class="controls">` +
-    (architectures.length > 1 ? radios('architecture', 'hidden layers', architectures.map((a, i) => [i, a]), 0) : '') +
+    (architectures.length > 1 ? radios('architecture', 'hidden layers', layers, 0) : '') +
     radios('p', 'norm <i>p</i>', Object.entries(shown), start.p) +
     `<label class="check"><input type="checkbox" name="boxed"${start.boxed ? ' checked' : ''}> within the box</label>` +
-    (small ? '' : `<fieldset><legend>point</legend>${number(0, '<i>x</i><sub>1</sub>')} ${number(1, '<i>x</i><sub>2</sub>')}</fieldset>`) +
-    (steps.length > 1 ? `<fieldset class="training"><legend>training</legend>
+    (small ? '' : `<fieldset><legend>point</legend>${number(0)} ${number(1)}</fieldset>`) +
+    (last > 0 ? `<fieldset class="training"><legend>training</legend>
       <button type="button" aria-label="play the training">▶</button>
-      <input type="range" name="step" min="0" max="${steps.length - 1}" value="${steps.length - 1}" aria-label="training step">
+      <input type="range" name="step" min="0" max="${last}" value="${last}" aria-label="training step">
       <output></output></fieldset>` : '') + '</form>';
 }
 '''
@@ -484,9 +500,11 @@ function explore(host, number) {
   host.dataset.ready = '';
   const data = JSON.parse(host.querySelector('script[type="application/json"]').textContent);
   const {schemes, steps, box: [lo, hi]} = data, at = frame(data.window), root = host.attachShadow({mode: 'open'});
-  root.innerHTML = `<style>${css}</style><div class="explorer${data.small ? ' small' : ''}" role="group" aria-label="Explorer of linear regions">
+  root.innerHTML = `<style>${css}</style>
+    <div class="explorer${data.small ? ' small' : ''}" role="group" aria-label="Explorer of linear regions">
     ${controls(data)}<div class="maps"></div><p class="compare"></p>${key}
-    <p id="help" class="help">Move the point: drag it, tap, or focus a map and press the arrow keys (with Shift: finer).</p>
+    <p id="help" class="help">Move the point: drag it, tap, or focus a map and press the arrow keys
+    (with Shift: finer).</p>
     <p class="heard" aria-live="polite"></p></div>`;
   const form = root.querySelector('form'), find = s => root.querySelector(s);
   const panels = schemes.map((scheme, i) => {
@@ -502,31 +520,33 @@ function explore(host, number) {
 '''
 
 # %% ../nbs/50_explorer.ipynb #0eac448f
-javascript['update'] = r'''
-  const cache = {}, state = {x: data.start.x, step: steps.length - 1, architecture: 0, p: data.start.p, boxed: data.start.boxed};
+javascript['show'] = r'''
+  const cache = {}, state = {...data.start, step: steps.length - 1, architecture: 0};
   const network = i => {
     const {architecture: a, step: s} = state;
     return cache[[a, s, i]] ||= prepare(data.networks[a][i][s], data.box);
   };
+  const which = () => [state.architecture, state.step].join();
   let drawnNetwork = '', saying;
 
+  function show({panel, drawn}, i) {
+    const net = network(i), s = look(net, state.x, state.boxed);
+    if (which() != drawnNetwork) drawNetwork(drawn, at, net);
+    drawPoint(drawn, at, net, s, state.p, state.boxed);
+    writeNumbers(panel, s, state.p, state.boxed);
+    const decided = panel.querySelector('[data-what=class]');
+    decided.value = s.c; decided.innerHTML = classWord(s.c);
+    panel.querySelector('.verdict').innerHTML = verdict(s, state.p);
+    return s;
+  }
+'''
+
+# %% ../nbs/50_explorer.ipynb #2549c5c2
+javascript['update'] = r'''
   function update() {
-    const begun = performance.now();
-    const which = [state.architecture, state.step].join();
-    const seen = panels.map(({scheme, panel, drawn}, i) => {
-      const net = network(i), s = look(net, state.x, state.boxed);
-      if (which != drawnNetwork) drawNetwork(drawn, at, net);
-      drawPoint(drawn, at, net, s, state.p, state.boxed);
-      writeNumbers(panel, s, state.p, state.boxed);
-      const decided = panel.querySelector('[data-what=class]');
-      decided.value = s.c; decided.innerHTML = classWord(s.c);
-      panel.querySelector('.verdict').innerHTML = verdict(s, state.p);
-      return s;
-    });
-    drawnNetwork = which;
-    const radii = seen.map(s => s.by[state.p].lb);
-    find('.compare').innerHTML = schemes.length == 2 && radii.every(r => r > 0 && r < Infinity)
-      ? `Here <b>${schemes[1]}</b> certifies <b>${times(radii[1], radii[0])}</b> times the radius of <b>${schemes[0]}</b>.` : '';
+    const begun = performance.now(), seen = panels.map(show);
+    drawnNetwork = which();
+    find('.compare').innerHTML = compared(schemes, seen.map(s => s.by[state.p].lb));
     state.x.forEach((v, k) => {
       const e = form.elements[`x${k}`];
       if (e && root.activeElement != e) e.value = v;
@@ -634,15 +654,20 @@ document.querySelectorAll('.mmr-explorer:not([data-ready])').forEach(explore);
 style = r'''
 :host { display: block; container-type: inline-size; margin: 1rem 0; }
 .explorer { --ground: #fff; --ink: #1a1d21; --quiet: #5b636c; --line: #c9d0d8; --wash: #f2f5f8;
-  --rb: #c2185b; --db: #6a1b9a; --hit: #fff; --veil: #fff; --lift: .5; font-size: .95rem; line-height: 1.45; color: var(--ink); }
+  --rb: #c2185b; --db: #6a1b9a; --hit: #fff; --veil: #fff; --lift: .5;
+  font-size: .95rem; line-height: 1.45; color: var(--ink); }
 .explorer.dark { --ground: #15181c; --ink: #eceff3; --quiet: #a9b2bd; --line: #3d454e; --wash: #22272d;
   --rb: #ff80b0; --db: #d3a4ff; --hit: #15181c; --veil: #fff; --lift: .1; }
 .class0 { --c: #1f77b4; } .class1 { --c: #ff7f0e; } .class2 { --c: #2ca02c; } .class3 { --c: #d62728; }
 .class4 { --c: #9467bd; } .class5 { --c: #8c564b; } .class6 { --c: #e377c2; } .class7 { --c: #7f7f7f; }
 .class8 { --c: #bcbd22; } .class9 { --c: #17becf; }
-.dark .class0 { --c: #55a8e2; } .dark .class2 { --c: #55c455; } .dark .class3 { --c: #f06464; } .dark .class4 { --c: #b795dd; }
+.dark .class0 { --c: #55a8e2; } .dark .class2 { --c: #55c455; }
+.dark .class3 { --c: #f06464; } .dark .class4 { --c: #b795dd; }
 span[class^=class] { color: var(--c); }
+'''
 
+# %% ../nbs/50_explorer.ipynb #acc1665e
+style += r'''
 .controls { display: flex; flex-wrap: wrap; gap: .5rem 1.2rem; align-items: center; margin: 0 0 .7rem; }
 fieldset { border: 0; margin: 0; padding: 0; display: inline-flex; align-items: center; gap: .45rem; min-width: 0; }
 legend { float: left; padding: 0; color: var(--quiet); font-size: .9em; }
@@ -659,10 +684,13 @@ input[type=number] { font: inherit; width: 5.3em; padding: .1rem .3rem; color: i
 .training { flex: 1 1 15rem; }
 .training input { flex: 1; min-width: 5rem; accent-color: var(--ink); }
 .training output { min-width: 4.6em; font-variant-numeric: tabular-nums; }
-button { font: inherit; font-size: .8em; line-height: 1; width: 2.2rem; height: 1.9rem; padding: 0; cursor: pointer; color: inherit;
-  background: var(--wash); border: 1px solid var(--line); border-radius: 6px; }
+button { font: inherit; font-size: .8em; line-height: 1; width: 2.2rem; height: 1.9rem; padding: 0;
+  cursor: pointer; color: inherit; background: var(--wash); border: 1px solid var(--line); border-radius: 6px; }
 :focus-visible { outline: 3px solid #2f81f7; outline-offset: 2px; }
+'''
 
+# %% ../nbs/50_explorer.ipynb #e71a9922
+style += r'''
 .maps { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1.1rem; }
 .name { display: flex; justify-content: space-between; margin: 0 0 .25rem; }
 svg { display: block; width: 100%; height: auto; border-radius: 6px; touch-action: pan-y pinch-zoom; cursor: crosshair;
@@ -683,19 +711,26 @@ svg { display: block; width: 100%; height: auto; border-radius: 6px; touch-actio
 .adversarial { fill: none; stroke: var(--ink); stroke-width: 2.2; stroke-linecap: round; }
 .reticle { fill: none; stroke: var(--ink); stroke-width: 2.6; stroke-linecap: round; }
 .handle { fill: transparent; touch-action: none; cursor: grab; }
+'''
 
-table { width: 100%; border-collapse: collapse; margin: .5rem 0 .3rem; font-size: .88em; font-variant-numeric: tabular-nums; }
+# %% ../nbs/50_explorer.ipynb #20382c2c
+style += r'''
+table { width: 100%; border-collapse: collapse; margin: .5rem 0 .3rem;
+  font-size: .88em; font-variant-numeric: tabular-nums; }
 th, td { padding: .18rem .25rem; text-align: right; font-weight: normal; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: center; width: 1.6em; }
-thead th { color: var(--quiet); white-space: nowrap; } .rb { color: var(--rb) !important; } .db { color: var(--db) !important; }
+thead th { color: var(--quiet); white-space: nowrap; }
+.rb { color: var(--rb) !important; } .db { color: var(--db) !important; }
 .chosen > * { background: var(--wash); font-weight: 600; }
 .verdict { margin: .3rem 0; min-height: 4.4em; font-size: .92em; }
 .compare { margin: .3rem 0; min-height: 1.4em; }
-.key { display: flex; flex-wrap: wrap; gap: .15rem 1rem; margin: .4rem 0; padding: 0; list-style: none; font-size: .84em; color: var(--quiet); }
+.key { display: flex; flex-wrap: wrap; gap: .15rem 1rem; margin: .4rem 0; padding: 0;
+  list-style: none; font-size: .84em; color: var(--quiet); }
 .key li { display: inline-flex; align-items: center; gap: .4rem; }
 .key svg { width: 26px; height: 16px; touch-action: auto; cursor: auto; border-radius: 0; }
 .help { margin: .2rem 0; font-size: .84em; color: var(--quiet); }
-.heard { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.heard { position: absolute; width: 1px; height: 1px; overflow: hidden;
+  clip-path: inset(50%); white-space: nowrap; }
 .small .verdict, .small thead { font-size: .92em; }
 @container (max-width: 560px) {
   .maps { grid-template-columns: minmax(0, 1fr); }
@@ -709,12 +744,18 @@ thead th { color: var(--quiet); white-space: nowrap; } .rb { color: var(--rb) !i
 # %% ../nbs/50_explorer.ipynb #ef314874
 key = r'''
 <ul class="key" aria-label="Key">
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="boundary" d="M1 8h24"/></svg>decision boundary</li>
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="region" d="M3 13L8 2l14 2-3 10Z"/></svg>linear region of the point</li>
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="facet" d="M3 14V2"/><path class="way" d="M3 8h18"/></svg>nearest facet, at <i>d<sub>B</sub></i></li>
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="rival" d="M1 8h24"/></svg>where the nearest rival class draws level, at <i>d<sub>D</sub></i></li>
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="ball" d="M7 8a6 6 0 1 0 12 0a6 6 0 1 0 -12 0Z"/></svg>certified ball (thin: the other norms')</li>
-<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="adversarial" d="M8 3l10 10M18 3l-10 10"/></svg>nearest adversarial example</li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="boundary" d="M1 8h24"/></svg>
+  decision boundary</li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="region" d="M3 13L8 2l14 2-3 10Z"/></svg>
+  linear region of the point</li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="facet" d="M3 14V2"/><path class="way" d="M3 8h18"/></svg>
+  nearest facet, at <i>d<sub>B</sub></i></li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="rival" d="M1 8h24"/></svg>
+  where the nearest rival class draws level, at <i>d<sub>D</sub></i></li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="ball" d="M7 8a6 6 0 1 0 12 0a6 6 0 1 0 -12 0Z"/></svg>
+  certified ball (thin: the other norms')</li>
+<li><svg viewBox="0 0 26 16" aria-hidden="true"><path class="adversarial" d="M8 3l10 10M18 3l-10 10"/></svg>
+  nearest adversarial example</li>
 </ul>
 '''
 
@@ -734,8 +775,8 @@ def read_layers(
 )->nn.Sequential:       # float64, eval mode
     "The network of these weights"
     net = _dense([2, *(len(layer['b']) for layer in layers)], torch.float64)
-    for m, layer in zip(net[::2], layers):
-        m.load_state_dict(dict(weight=torch.tensor(layer['W'], dtype=torch.float64), bias=torch.tensor(layer['b'], dtype=torch.float64)))
+    numbers = lambda v: torch.tensor(v, dtype=torch.float64)
+    for m, layer in zip(net[::2], layers): m.load_state_dict(dict(weight=numbers(layer['W']), bias=numbers(layer['b'])))
     return net.eval()
 
 # %% ../nbs/50_explorer.ipynb #58a9e10b
@@ -797,9 +838,11 @@ def _page(record):
     "Host element, record, program"
     data = json.dumps(record, separators=(',', ':')).replace('</', r'<\/')
     program = '\n'.join(piece.strip('\n') for piece in javascript.values())
-    return (f'<div class="mmr-explorer" data-lm-suppress-shortcuts="true"><script type="application/json">{data}</script>\n'
-            '<p>Here is an explorer to move a point in. It needs JavaScript, and a notebook that is trusted.</p></div>\n'
-            f"<script>\n(() => {{\n'use strict';\nconst css = `{style}`;\nconst key = `{key}`;\n{program}\n}})();\n</script>")
+    record = f'<script type="application/json">{data}</script>'
+    words = '<p>Here is an explorer to move a point in. It needs JavaScript, and a notebook that is trusted.</p>'
+    script = f"'use strict';\nconst css = `{style}`;\nconst key = `{key}`;\n{program}"
+    return (f'<div class="mmr-explorer" data-lm-suppress-shortcuts="true">{record}\n{words}</div>\n'
+            f'<script>\n(() => {{\n{script}\n}})();\n</script>')
 
 # %% ../nbs/50_explorer.ipynb #f3deae2b
 def explorer_numbers(

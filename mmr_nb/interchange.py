@@ -17,6 +17,7 @@ from functools import reduce
 from math import inf
 from pathlib import Path
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor
 from .ball import Ball, exact_arithmetic, read_ball
 from .lowering import lower
@@ -597,7 +598,10 @@ def _compare(net, file, who):
                          f'(largest output {size.item():.3g}); this reader misunderstands a node, '
                          f'please report it')
 
-def _own_type(net): return next((t.dtype for t in net.parameters()), torch.float32)
+def _own_type(model):
+    "The floating type that a module computes in"
+    numbers = (t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
+    return next(numbers, torch.float32)
 
 # %% ../nbs/15_interchange.ipynb #c7503aae
 def _session(file):
@@ -636,6 +640,14 @@ def run_onnx(
         raise ValueError(f'run_onnx: {Path(file).name} does not run: {_first_line(e)}') from None
 
 # %% ../nbs/15_interchange.ipynb #ebe03907
+def _exported(model, x, file, opset):
+    "The exporter's file for a module, its batch axis free"
+    with _quiet():
+        torch.onnx.export(model, (x,), str(file), dynamo=True, input_names=['input'],
+                          output_names=['output'], opset_version=opset,
+                          dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+                          external_data=False, verbose=False)
+
 def save_onnx(
     model:nn.Module,      # in eval mode, on the CPU
     file,                 # path to write to
@@ -643,22 +655,12 @@ def save_onnx(
     opset:int=18,
 )->Path:
     "A network as an ONNX file with a free batch axis, by PyTorch's exporter"
-    _import_onnx('save_onnx')
-    try: import onnxscript
-    except ImportError as e:
-        raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
+    _import_exporter()
     if any(m.training for m in model.modules()):
         raise ValueError('save_onnx: expected eval mode, got training mode; call model.eval()')
-    file, temporary = Path(file), Path(f'{file}.{os.getpid()}.tmp')
-    own = next((t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()),
-               torch.float32)
-    x = torch.zeros(2, *input_shape, dtype=own)
+    file, temporary, own = Path(file), Path(f'{file}.{os.getpid()}.tmp'), _own_type(model)
     try:
-        with _quiet():
-            torch.onnx.export(model, (x,), str(temporary), dynamo=True, input_names=['input'],
-                              output_names=['output'], opset_version=opset,
-                              dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
-                              external_data=False, verbose=False)
+        _exported(model, torch.zeros(2, *input_shape, dtype=own), temporary, opset)
         _check_same(model, load_onnx(temporary), input_shape, own)
         os.replace(temporary, file)
     except (ValueError, OSError): raise
@@ -668,14 +670,12 @@ def save_onnx(
     return file
 
 # %% ../nbs/15_interchange.ipynb #69180b60
-@torch.no_grad()
-def _check_same(model, again, input_shape, dtype):
-    "Refuse a file that computes something else than the module"
-    x = torch.rand(16, *input_shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-    a, b = model(x).double(), again(x).double()
-    if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
-        raise ValueError('save_onnx: the file computes something else than the module, by '
-                         f'{(a - b).abs().max().item():.3g}')
+def _import_exporter():
+    "Refuse to begin without what the exporter needs"
+    _import_onnx('save_onnx')
+    try: import onnxscript
+    except ImportError as e:
+        raise ImportError("save_onnx needs the package onnxscript: pip install 'mmr_nb[onnx]'") from e
 
 @contextmanager
 def _quiet():
@@ -686,6 +686,16 @@ def _quiet():
         log.setLevel(logging.ERROR)
         try: yield
         finally: log.setLevel(level)
+
+# %% ../nbs/15_interchange.ipynb #ac2bfecb
+@torch.no_grad()
+def _check_same(model, again, input_shape, dtype):
+    "Refuse a file that computes something else than the module"
+    x = torch.rand(16, *input_shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    a, b = model(x).double(), again(x).double()
+    if a.shape != b.shape or not (a - b).abs().amax() <= tol_outputs*a.abs().amax().clamp(min=1):
+        raise ValueError('save_onnx: the file computes something else than the module, by '
+                         f'{(a - b).abs().max().item():.3g}')
 
 # %% ../nbs/15_interchange.ipynb #c0c038bd
 @dataclass(frozen=True)
@@ -785,41 +795,49 @@ class _Reader:
                               'for inputs and Y_j for outputs')
         if e[1] in self.declared: self.fail(e.line, f'{e[1]} is declared twice')
         self.declared[e[1]] = (m.group(1), int(m.group(2)))
-    def linear(self, e, line):
-        "{variable: coefficient}, the constant under None"
-        if isinstance(e, str):
-            if e in self.declared: return {self.declared[e]: Fraction(1)}
-            if _number.match(e) and len(e) < 400: return {None: Fraction(e)}
-            self.fail(line, f'{e[:40]!r} is neither a number nor a declared variable')
-        if not e or not isinstance(e[0], str):
-            self.fail(e.line, 'expected a sum such as (+ X_0 (* 2 X_1))')
-        op, parts = e[0], [self.linear(p, e.line) for p in e[1:]]
-        if op not in '+-*/' or not parts:
-            self.fail(e.line, f'expected +, -, * or / of linear terms, got {op[:40]!r}')
-        if op in '+-':
-            if op == '-' and len(parts) == 1: return _times(parts[0], -1)
-            return reduce(lambda a, b: _plus(a, b, 1 if op == '+' else -1), parts)
-        return reduce(lambda a, b: self.product(a, b, op, e.line), parts)
-    def product(self, a, b, op, line):
-        if op == '/' and {*b} <= {None}:
-            if not b.get(None): self.fail(line, 'a division by zero')
-            return _times(a, 1/b[None])
-        if op == '/' or not ({*a} <= {None} or {*b} <= {None}):
-            self.fail(line, 'expected linear terms, got a product or quotient of variables')
-        a, b = (a, b) if {*b} <= {None} else (b, a)
-        return _times(a, b.get(None, Fraction(0)))
-    def formula(self, e, line):
-        if not isinstance(e, list) or not e or not isinstance(e[0], str):
-            self.fail(line, 'expected a formula such as (<= X_0 1)')
-        op, parts = e[0], e[1:]
-        if op in ('and', 'or'):
-            return (All if op == 'and' else Any)(tuple(self.formula(p, e.line) for p in parts))
-        if op not in ('<=', '>=', '<', '>', '=') or len(parts) != 2:
-            self.fail(e.line, f'expected and, or, or a comparison of two sums by <=, >=, <, > or '
-                              f'=, got {op[:40]!r} with {len(parts)} parts')
-        a, b = (self.linear(p, e.line) for p in parts)
-        if op == '=': return All((_atom(_plus(a, b, -1)), _atom(_plus(b, a, -1))))
-        return _atom(_plus(a, b, -1) if op[0] == '>' else _plus(b, a, -1), len(op) == 1)
+
+# %% ../nbs/15_interchange.ipynb #8e454277
+@patch
+def linear(self:_Reader, e, line):
+    "{variable: coefficient}, the constant under None"
+    if isinstance(e, str):
+        if e in self.declared: return {self.declared[e]: Fraction(1)}
+        if _number.match(e) and len(e) < 400: return {None: Fraction(e)}
+        self.fail(line, f'{e[:40]!r} is neither a number nor a declared variable')
+    if not e or not isinstance(e[0], str):
+        self.fail(e.line, 'expected a sum such as (+ X_0 (* 2 X_1))')
+    op, parts = e[0], [self.linear(p, e.line) for p in e[1:]]
+    if op not in '+-*/' or not parts:
+        self.fail(e.line, f'expected +, -, * or / of linear terms, got {op[:40]!r}')
+    if op in '+-':
+        if op == '-' and len(parts) == 1: return _times(parts[0], -1)
+        return reduce(lambda a, b: _plus(a, b, 1 if op == '+' else -1), parts)
+    return reduce(lambda a, b: self.product(a, b, op, e.line), parts)
+
+@patch
+def product(self:_Reader, a, b, op, line):
+    if op == '/' and {*b} <= {None}:
+        if not b.get(None): self.fail(line, 'a division by zero')
+        return _times(a, 1/b[None])
+    if op == '/' or not ({*a} <= {None} or {*b} <= {None}):
+        self.fail(line, 'expected linear terms, got a product or quotient of variables')
+    a, b = (a, b) if {*b} <= {None} else (b, a)
+    return _times(a, b.get(None, Fraction(0)))
+
+# %% ../nbs/15_interchange.ipynb #9f3f3ae9
+@patch
+def formula(self:_Reader, e, line):
+    if not isinstance(e, list) or not e or not isinstance(e[0], str):
+        self.fail(line, 'expected a formula such as (<= X_0 1)')
+    op, parts = e[0], e[1:]
+    if op in ('and', 'or'):
+        return (All if op == 'and' else Any)(tuple(self.formula(p, e.line) for p in parts))
+    if op not in ('<=', '>=', '<', '>', '=') or len(parts) != 2:
+        self.fail(e.line, f'expected and, or, or a comparison of two sums by <=, >=, <, > or '
+                          f'=, got {op[:40]!r} with {len(parts)} parts')
+    a, b = (self.linear(p, e.line) for p in parts)
+    if op == '=': return All((_atom(_plus(a, b, -1)), _atom(_plus(b, a, -1))))
+    return _atom(_plus(a, b, -1) if op[0] == '>' else _plus(b, a, -1), len(op) == 1)
 
 def _times(a, c): return {k: v*c for k, v in a.items()}
 
@@ -1290,6 +1308,19 @@ def _halves(p, gain):
 
 
 # %% ../nbs/15_interchange.ipynb #e002cb83
+def _candidates(lowered, formula, p, seen):
+    "The centres of pieces and their corners where the likeliest constraint is largest; the formula's values there"
+    corner = torch.where(seen.w[torch.arange(len(p)), seen.which] < 0, p.hi, p.lo)
+    tried = torch.cat([(p.lo + p.hi)/2, corner]).view(-1, *lowered.input_shape)
+    outputs = torch.cat([seen.value, lowered(tried[len(p):])[1][:, 1:]])
+    return tried, _excluded(formula, iter(outputs.T))
+
+def _must(formula):
+    "Which atoms of a formula hold wherever it does: those that stand in no `or`"
+    if isinstance(formula, Atom): return [True]
+    return [m and isinstance(formula, All) for f in formula.parts for m in _must(f)]
+
+# %% ../nbs/15_interchange.ipynb #e17a0c6f
 @exact_arithmetic
 @torch.no_grad()
 def split_inputs(
@@ -1301,7 +1332,7 @@ def split_inputs(
     lo, hi, formula, count = *(t.flatten()[None] for t in question.box), question.formula, 0
     lowered = lower(question, question.input_shape, torch.float64, anew=True)
     net = _matrices(question, lowered)
-    value, must = (lambda v: _excluded(formula, iter(v.T))), torch.tensor(_must(formula))
+    must = torch.tensor(_must(formula))
     waiting = [Pieces(lo, hi, torch.zeros(1, sum(map(len, net.b[:-1])), dtype=torch.int8))]
     while waiting:
         p = waiting.pop()
@@ -1309,9 +1340,7 @@ def split_inputs(
         if len(p) > batch: waiting, p = [*waiting, p[batch:]], p[:batch]
         if time.monotonic() > until: return 'unknown', None, count
         seen, count = _look(net, formula, p), count + len(p)
-        corner = torch.where(seen.w[torch.arange(len(p)), seen.which] < 0, p.hi, p.lo)
-        tried = torch.cat([(p.lo + p.hi)/2, corner]).view(-1, *question.input_shape)
-        values = value(torch.cat([seen.value, lowered(tried[len(p):])[1][:, 1:]]))
+        tried, values = _candidates(lowered, formula, p, seen)
         if (values >= 0).any(): return 'sat', tried[values.argmax()], count
         p, seen = Pieces(p.lo, p.hi, seen.sign)[keep := ~(seen.top < 0)], seen[keep]
         if not len(p): continue
@@ -1319,12 +1348,6 @@ def split_inputs(
         if stuck: return 'unknown', None, count
         waiting.append(halves)
     return 'unsat', None, count
-
-def _must(formula):
-    "Which atoms of a formula hold wherever it does: those that stand in no `or`"
-    if isinstance(formula, Atom): return [True]
-    return [m and isinstance(formula, All) for f in formula.parts for m in _must(f)]
-
 
 # %% ../nbs/15_interchange.ipynb #874c025e
 @dataclass
@@ -1431,27 +1454,7 @@ def _excluded_by_bounds(question, end):
 
 
 # %% ../nbs/15_interchange.ipynb #c07d6e8d
-def _decide(net, shape, prop, case, judge, until, workers, options):
-    "One case: an answer"
-    if case.formula is False: return Answer('unsat', stage='text')
-    if case.formula is True: return _anywhere(net, shape, prop, case, judge)
-    question = PropertyNetwork(net, case, prop, shape)
-    left = lambda: max(until - time.monotonic(), .01)
-    at, seen = _attacked(question), None
-    if at is not None:
-        seen = _replayed(judge, case, question, at)
-        if seen is not None and seen.verdict == 'sat': seen.stage = 'attack'; return seen
-    if _excluded_by_bounds(question, until - left()/2): return Answer('unsat', stage='bound')
-    if _can_split(lower(question, shape, torch.float64), *question.box): found = _split(net, shape, prop, case, until)
-    else: found = _searched(question, left(), workers, options)
-    verdict, stage, at, reason = found
-    if verdict == 'unsat': return Answer('unsat', stage=stage)
-    if verdict == 'sat':
-        seen = _replayed(judge, case, question, at) or seen
-        if seen is not None and seen.verdict == 'sat': seen.stage = stage; return seen
-    return seen or Answer('unknown', reason=reason)
-
-def _split(net, shape, prop, case, until):
+def _by_halves(net, shape, prop, case, until):
     "(verdict, stage, counterexample, reason) by halving the box"
     verdict, at, count = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True), until)
     return verdict, 'split', None if at is None else at[None], f'{count} pieces of the box'
@@ -1465,6 +1468,26 @@ def _searched(question, seconds, workers, options):
     at = torch.tensor(row.witness)[None] if verdict == 'sat' else None
     return verdict, row.stage, at, str(row.solver or row.stage)
 
+# %% ../nbs/15_interchange.ipynb #4964cd7e
+def _decide(net, shape, prop, case, judge, until, workers, options):
+    "One case: an answer"
+    if case.formula is False: return Answer('unsat', stage='text')
+    if case.formula is True: return _anywhere(net, shape, prop, case, judge)
+    question = PropertyNetwork(net, case, prop, shape)
+    left = lambda: max(until - time.monotonic(), .01)
+    at, seen = _attacked(question), None
+    if at is not None:
+        seen = _replayed(judge, case, question, at)
+        if seen is not None and seen.verdict == 'sat': seen.stage = 'attack'; return seen
+    if _excluded_by_bounds(question, until - left()/2): return Answer('unsat', stage='bound')
+    halved = _can_split(lower(question, shape, torch.float64), *question.box)
+    verdict, stage, at, reason = (_by_halves(net, shape, prop, case, until) if halved
+                                  else _searched(question, left(), workers, options))
+    if verdict == 'unsat': return Answer('unsat', stage=stage)
+    if verdict == 'sat':
+        seen = _replayed(judge, case, question, at) or seen
+        if seen is not None and seen.verdict == 'sat': seen.stage = stage; return seen
+    return seen or Answer('unknown', reason=reason)
 
 # %% ../nbs/15_interchange.ipynb #dd9279e4
 def _anywhere(net, shape, prop, case, judge):
@@ -1533,8 +1556,20 @@ def witness_text(
     return '(' + '\n '.join(f'({name} {v!r})' for name, v in pairs) + ')'
 
 # %% ../nbs/15_interchange.ipynb #2c416e2e
+def _instance(source, k, row, timeout):
+    "One line of a list: (network, property, seconds)"
+    if len(row) not in (2, 3):
+        raise ValueError(f'read_instances: {source.name}, line {k}: expected '
+                         f'network,property,seconds, got {len(row)} entries')
+    try: seconds = float(row[2]) if len(row) == 3 else timeout
+    except ValueError:
+        raise ValueError(f'read_instances: {source.name}, line {k}: expected seconds, got '
+                         f'{row[2]!r}') from None
+    return source.parent/row[0], source.parent/row[1], seconds
+
+# %% ../nbs/15_interchange.ipynb #318bda8f
 def read_instances(
-    source,            # a .csv of lines network,property,seconds; a folder: its instances.csv, or network and properties
+    source,            # a .csv of lines network,property,seconds; a folder: its own, or network and properties
     timeout:float=120.,# seconds of a line that names none
 )->list:               # of (network, property, seconds)
     "The questions of a folder or a list"
@@ -1552,17 +1587,11 @@ def read_instances(
     for k, row in enumerate(csv.reader(source.read_text().splitlines()), 1):
         row = [c.strip() for c in row]
         if not any(row) or k == 1 and row[0] in ('network', 'onnx'): continue
-        if len(row) not in (2, 3):
-            raise ValueError(f'read_instances: {source.name}, line {k}: expected '
-                             f'network,property,seconds, got {len(row)} entries')
-        try: seconds = float(row[2]) if len(row) == 3 else timeout
-        except ValueError:
-            raise ValueError(f'read_instances: {source.name}, line {k}: expected seconds, got '
-                             f'{row[2]!r}') from None
-        out.append((source.parent/row[0], source.parent/row[1], seconds))
+        out.append(_instance(source, k, row, timeout))
     if not out: raise ValueError(f'read_instances: {source.name} lists nothing')
     return out
 
+# %% ../nbs/15_interchange.ipynb #666957c5
 _result_columns = ('network', 'property', 'verdict', 'stage', 'seconds', 'timeout', 'reason',
                    'witness', 'digest')
 
@@ -1571,7 +1600,6 @@ def _digest(*files):
     for f in files: h.update(Path(f).read_bytes() if Path(f).is_file() else b'none')
     return h.hexdigest()[:16]
 
-# %% ../nbs/15_interchange.ipynb #666957c5
 def _known_rows(file):
     "Rows of a results file that is there already"
     if not file.is_file(): return []
@@ -1581,6 +1609,16 @@ def _known_rows(file):
                          f'columns {", ".join(_result_columns)}')
     return rows
 
+def _write_rows(out, rows):
+    "The results file, whole or as it was"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO(newline='')
+    w = csv.DictWriter(text, _result_columns)
+    w.writeheader()
+    w.writerows(rows)
+    write_file(out, text.getvalue())
+
+# %% ../nbs/15_interchange.ipynb #35b6cf09
 def verify_all(
     instances,            # as `read_instances` gives
     out,                  # CSV file of results; witnesses go into the folder beside it
@@ -1602,15 +1640,6 @@ def verify_all(
         _write_rows(out, rows + list(rest.values()))
         if show: show(row)
     return rows
-
-def _write_rows(out, rows):
-    "The results file, whole or as it was"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline='')
-    w = csv.DictWriter(text, _result_columns)
-    w.writeheader()
-    w.writerows(rows)
-    write_file(out, text.getvalue())
 
 # %% ../nbs/15_interchange.ipynb #692645a6
 def _asked(network, prop, seconds, workers, out, digest):

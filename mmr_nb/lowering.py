@@ -1325,13 +1325,12 @@ def check_outputs(
     if not isinstance(own, Tensor) or own.shape != ours.shape:
         got = list(own.shape) if isinstance(own, Tensor) else type(own).__name__
         raise ValueError(f'{who}: expected outputs {list(ours.shape)}, as it was recorded, got {got} from the network')
-    # some inputs alone: a batch may be treated otherwise
-    for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]
+    for i in range(0, len(x), max(1, len(x)//4)): own[i] = itself(x[i:i+1])[0]  # a batch may be treated otherwise
     wrong = _differ(own, ours, tol_same*_largest(own))
     if wrong.any():
         rounding = _tol_rounding*_largest(run(torch.float32) - ours)
         wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
-        wrong[-16:] &= own[-16:].isfinite()  # at random inputs numbers may overflow in one order of sums and not in another
+        wrong[-16:] &= own[-16:].isfinite()  # at random inputs one order of sums may overflow, another not
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()
     raise ValueError(f'{who}: the network computes something else than what was recorded: logit {s} is '

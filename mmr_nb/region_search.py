@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['tol_polytope', 'tol_exact', 'prices', 'flat_cap', 'smaller', 'farthest', 'Local', 'local_network', 'local_values',
            'local_region', 'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'WalkStep',
-           'Nearest', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb', 'split_parts', 'choose_units',
-           'tighten_caps', 'descend', 'strike', 'MinimalPerturbation', 'SearchEffort', 'minimal_perturbation']
+           'Nearest', 'region_sides', 'WalkEffort', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb',
+           'split_parts', 'choose_units', 'tighten_caps', 'descend', 'strike', 'MinimalPerturbation', 'SearchEffort',
+           'minimal_perturbation']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
 import heapq, math, time
 from dataclasses import dataclass, replace
 from math import inf
 import numpy as np, torch, torch.nn.functional as F
+from fastcore.basics import patch
 from scipy.optimize import linprog, nnls
 from torch import Tensor
 from .ball import check_input, dual, exact_arithmetic, margin, read_box, read_norm, row_norms, unlimited_ball
@@ -185,24 +187,29 @@ class PolytopeDistance:
     lb:float           # proved: nothing of the polytope is nearer
     delta:Tensor|None  # [d]
 
+# %% ../nbs/11_region_search.ipynb #be31c23b
+def _added_up(G, h, mu, x, p, box):
+    "Distance of the half-space that rows with weights mu >= 0 add up to; no proof without finite weights"
+    mu = mu.double().nan_to_num(0, 0, 0).clamp(min=0)
+    return half_space_distance((mu @ G)[None], (mu @ h)[None], x, p, box).nan_to_num(0., inf, 0.).item()
+
+# %% ../nbs/11_region_search.ipynb #4d06fe65
 def polytope_distance(
-    G:Tensor,         # rows, [m, d], float64
-    h:Tensor,         # G delta >= h, [m]
-    x:Tensor,         # the input, flat, [d], in the box
-    p:float=inf,      # norm: 1, 2 or inf
+    G:Tensor,              # rows, [m, d], float64
+    h:Tensor,              # G delta >= h, [m]
+    x:Tensor,              # the input, flat, [d], in the box
+    p:float=inf,           # norm: 1, 2 or inf
     box:tuple|None=(0, 1), # range of every input; None: no box
-    far:float=inf,    # a distance of at least this needs no more
-    least:float=0.,   # known lower bound
-    solve=_shift,     # who is asked, for p = 1 and inf; another one for tests
+    span:tuple=(0., inf),  # a lower bound that is known; a distance of at least the other needs no more
+    solve=_shift,          # who is asked, for p = 1 and inf; another one for tests
     seconds:float=inf,
 )->PolytopeDistance:
     "The nearest point of a polytope within the box, its lower bound from weights evaluated in float64 (A.2)"
-    norms = row_norms(G, dual(p))
+    norms, (least, far) = row_norms(G, dual(p)), span
     if ((norms == 0) & (h > 0)).any(): return PolytopeDistance(inf, None)
     G, h = G[norms > 0]/norms[norms > 0, None], h[norms > 0]/norms[norms > 0]
-    single = half_space_distance(G, h, x, p, box)
-    lb = max(least, single.max().item() if len(h) else 0.)
     if not (h > 0).any(): return PolytopeDistance(least, torch.zeros_like(x))
+    lb = max(least, half_space_distance(G, h, x, p, box).max().item())
     lo, hi = (torch.full_like(x, -inf), torch.full_like(x, inf)) if box is None else (box[0] - x, box[1] - x)
     data, end = [t.numpy() for t in (G, h, lo, hi)], time.monotonic() + seconds
     for _ in range(1 if p == 2 else 30):
@@ -211,17 +218,10 @@ def polytope_distance(
         if answer is None: return PolytopeDistance(lb, None)
         delta, mu, s = (torch.as_tensor(t) for t in (*answer, 0.)[:3])
         new = _added_up(G, h, mu, x, p, box)
-        done = p == 2 or s <= tol_polytope or not new > lb*(1 + 1e-13)
-        lb = max(lb, new)
+        done, lb = p == 2 or s <= tol_polytope or not new > lb*(1 + 1e-13), max(lb, new)
         if done: break
     good = bool((G @ delta >= h - 1e-7).all()) and lb < inf
     return PolytopeDistance(lb, delta if good else None)
-
-# %% ../nbs/11_region_search.ipynb #4d06fe65
-def _added_up(G, h, mu, x, p, box):
-    "Distance of the half-space that rows with weights mu >= 0 add up to; no proof without finite weights"
-    mu = mu.double().nan_to_num(0, 0, 0).clamp(min=0)
-    return half_space_distance((mu @ G)[None], (mu @ h)[None], x, p, box).nan_to_num(0., inf, 0.).item()
 
 # %% ../nbs/11_region_search.ipynb #b9af4fe9
 @dataclass(frozen=True)
@@ -232,10 +232,11 @@ class WalkStep:
     regions:int    # visited
     pattern:Tensor # of the region visited last, open units only, bool [k]
 
+# %% ../nbs/11_region_search.ipynb #cc584158
 class _Walk:
     "Regions around one input, nearest first"
-    def __init__(self, local, best, project, solve):
-        self.local, self.best, self.project, self.solve = local, best, project, solve
+    def __init__(self, local, best, solve):
+        self.local, self.best, self.solve = local, best, solve
         self.heap, self.turn, self.seen, self.maps, self.floor = [], 0, set(), {}, inf
     @property
     def lb(self): return min(self.heap[0][0] if self.heap else inf, self.floor, self.best.ub)
@@ -289,52 +290,62 @@ class Nearest:
     @property
     def goal(self): return self.ub*(1 - .5*tol_exact) # what is proved up to here is proved
     def norm(self, delta): return row_norms(delta, self.p)
-    def try_(self, delta):
-        "Take a perturbation [d] if it, or a point next to it, is adversarial and nearer"
-        size = self.norm(delta[None]).item()
-        for slack in (1e-13, 1e-10, 1e-8, .2*tol_exact):
-            if not size*(1 + slack) < self.ub: return False
-            w = (self.x + delta.view_as(self.x)).clamp(*(self.box or (-inf, inf)))
-            w, _ = settle_witness(self.net, self.x, self.label, w, size*(1 + slack), self.p, self.box)
-            norm = self.norm((w - self.x).flatten(1)).item()
-            if norm < self.ub and margin(self.net(w)[1], self.label).item() <= 0:
-                self.ub, self.witness = norm, w
-                return True
-        return self._on_boundary(delta)
-    def _on_boundary(self, delta):
-        "Take a point that touches the boundary up to `tol_boundary`, as `region_certificate` does"
+
+# %% ../nbs/11_region_search.ipynb #56c3e340
+@patch
+def try_(self:Nearest, delta):
+    "Take a perturbation [d] if it, or a point next to it, is adversarial and nearer"
+    size = self.norm(delta[None]).item()
+    for slack in (1e-13, 1e-10, 1e-8, .2*tol_exact):
+        if not size*(1 + slack) < self.ub: return False
         w = (self.x + delta.view_as(self.x)).clamp(*(self.box or (-inf, inf)))
-        logits, norm = self.net(w)[1], self.norm((w - self.x).flatten(1)).item()
-        touches = margin(logits, self.label).item() <= tol_boundary*logits.abs().max().item()
-        if touches and norm < self.ub: self.ub, self.witness = norm, w
-        return touches
+        w, _ = settle_witness(self.net, self.x, self.label, w, size*(1 + slack), self.p, self.box)
+        norm = self.norm((w - self.x).flatten(1)).item()
+        if norm < self.ub and margin(self.net(w)[1], self.label).item() <= 0:
+            self.ub, self.witness = norm, w
+            return True
+    return self._on_boundary(delta)
+
+@patch
+def _on_boundary(self:Nearest, delta):
+    "Take a point that touches the boundary up to `tol_boundary`, as `region_certificate` does"
+    w = (self.x + delta.view_as(self.x)).clamp(*(self.box or (-inf, inf)))
+    logits, norm = self.net(w)[1], self.norm((w - self.x).flatten(1)).item()
+    touches = margin(logits, self.label).item() <= tol_boundary*logits.abs().max().item()
+    if touches and norm < self.ub: self.ub, self.witness = norm, w
+    return touches
 
 # %% ../nbs/11_region_search.ipynb #bb0ae9ce
-def _sides(local, on, V, a):
-    "A region as half-spaces G delta >= h of the open units"
+def region_sides(
+    local:Local,
+    on:Tensor,  # pattern, bool [k]
+    V:Tensor,   # its map, [k + R, d]
+    a:Tensor,   # [k + R]
+)->tuple:       # (G [k, d], h [k])
+    "A region as half-spaces G delta >= h of the open units (Definition 2.1)"
     sign = torch.where(on, 1., -1.).double()
     return sign[:, None]*V[:local.k], -sign*a[:local.k]
 
-def _settle_rival(walk, on, i, key, seconds):
-    "The decision polytope of one region and rival"
-    (V, a), b = walk.map(on), walk.best
-    G, h = _sides(walk.local, on, V, a)
+def _decision_distance(local, best, on, V, a, i, known, limits):
+    "Distance to where margin row i is not positive in a region; what is found is tried. limits: solve, seconds"
+    G, h = region_sides(local, on, V, a)
     G, h = torch.cat([G, -V[i][None]]), torch.cat([h, a[i][None]])
-    r = polytope_distance(G, h, b.flat, b.p, b.box, b.goal, key, walk.solve, seconds)
-    if r.delta is not None: b.try_(r.delta)
-    if r.lb < b.goal: walk.floor = min(walk.floor, r.lb)  # neither a witness nor a proof
+    r = polytope_distance(G, h, best.flat, best.p, best.box, (known, best.goal), *limits)
+    if r.delta is not None: best.try_(r.delta)
+    return r.lb
 
 def _facet_distance(walk, on, i, key, seconds):
     "A lower bound of the distance to a region's facet"
     (V, a), b = walk.map(on), walk.best
-    G, h = _sides(walk.local, on, V, a)
+    G, h = region_sides(walk.local, on, V, a)
     G, h = torch.cat([G, -G[i][None]]), torch.cat([h, -h[i][None]])
-    return polytope_distance(G, h, b.flat, b.p, b.box, b.goal, key, walk.solve, seconds).lb
+    return polytope_distance(G, h, b.flat, b.p, b.box, (key, b.goal), walk.solve, seconds).lb
 
 # %% ../nbs/11_region_search.ipynb #ee910285
-def _walk(local, best, on, max_regions, project, end, solve=_shift):
+def _walk(local, best, max_regions, end, effort):
     "Yield a WalkStep after each region, until the minimum is proved or the budget is spent"
-    walk = _Walk(local, best, project, solve)
+    walk = _Walk(local, best, effort.solve)
+    on = local_values(local, torch.zeros_like(best.flat)[None])[0, :local.k] > 0
     _visit(walk, on, 0.)
     while True:
         crossed = None
@@ -342,8 +353,10 @@ def _walk(local, best, on, max_regions, project, end, solve=_shift):
             key, _, kind, at, what = heapq.heappop(walk.heap)
             left = end - time.monotonic()
             if kind == 'rows': _open_rows(walk, at, what)
-            elif kind == 'rival': _settle_rival(walk, at, what, key, left)
-            elif kind == 'facet' and project:
+            elif kind == 'rival':
+                near = _decision_distance(local, best, at, *walk.map(at), what, key, (effort.solve, left))
+                if near < best.goal: walk.floor = min(walk.floor, near)
+            elif kind == 'facet' and effort.project:
                 walk.push(_facet_distance(walk, at, what, key, left), 'entrance', at, what)
             else:
                 crossed = key, at, what
@@ -386,34 +399,42 @@ def _ball_network(best, eps):
     return local_network(best.net, best.x, best.y, bounds)
 
 # %% ../nbs/11_region_search.ipynb #e9e85ec0
+@dataclass(frozen=True)
+class WalkEffort:
+    "How the regions are walked"
+    project:bool=False   # order by facets, not by hyperplanes
+    rounds:int=20        # of the attack that finds the first adversarial example
+    solve:object=_shift  # solver of the linear programs; another one for tests
+
+def _widest(best):
+    "The network on the ball that the nearest adversarial example is sure to lie in"
+    eps = best.ub if best.ub < inf else _reach(best.x, best.p, best.box)
+    if eps == inf:
+        raise ValueError('walk_regions: expected a box, or an input that an attack breaks; got neither')
+    return _ball_network(best, eps)
+
+# %% ../nbs/11_region_search.ipynb #e4e23505
 @exact_arithmetic
 @torch.no_grad()
 def walk_regions(
-    model,               # nn.Module of supported operations, or Lowered in float64
-    x:Tensor,            # one input, [1, *input_shape]
-    p:float=inf,         # norm: 1, 2 or inf
+    model,                 # nn.Module of supported operations, or Lowered in float64
+    x:Tensor,              # one input, [1, *input_shape]
+    p:float=inf,           # norm: 1, 2 or inf
     box:tuple|None=(0, 1), # range of every input; None: no box
-    y:int|None=None,     # its class; None: the class decided
-    max_regions:int=6,   # regions to visit: the paper's five neighbours; inf: to the end
-    project:bool=False,  # order by facets, not by hyperplanes
-    timeout:float=inf,   # seconds
-    rounds:int=20,       # of the attack that finds the first adversarial example
-    solve=_shift,        # solver of the linear programs; another one for tests
-)->list:                 # of WalkStep, one a region
+    y:int|None=None,       # its class; None: the class decided
+    max_regions:int=6,     # regions to visit: the paper's five neighbours; inf: to the end
+    timeout:float=inf,     # seconds
+    **effort,              # fields of `WalkEffort`: project, rounds, solve
+)->list:                   # of WalkStep, one a region
     "Lower and upper bound of the minimal perturbation after each neighbouring region (A.2)"
     if len(x) != 1:
         raise ValueError(f'walk_regions: expected one input, [1, *input_shape], got {list(x.shape)}')
-    end = time.monotonic() + read_timeout(timeout, 'walk_regions')
+    end, effort = time.monotonic() + read_timeout(timeout, 'walk_regions'), WalkEffort(**effort)
     net, x, y, p, box = _start(model, x, p, box, y, 'walk_regions')
-    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=rounds)
+    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=effort.rounds)
     best = Nearest(net, x, y.item(), p, box, norm.item(), w if norm.item() < inf else None)
     if best.ub == 0: return [WalkStep(0., 0., 1, torch.zeros(0, dtype=torch.bool))]
-    eps = best.ub if best.ub < inf else _reach(x, p, box)
-    if eps == inf:
-        raise ValueError('walk_regions: expected a box, or an input that an attack breaks; got neither')
-    local = _ball_network(best, eps)
-    on = local_values(local, torch.zeros(1, x.numel(), dtype=x.dtype))[0, :local.k] > 0
-    return list(_walk(local, best, on, max_regions, project, end, solve))
+    return list(_walk(_widest(best), best, max_regions, end, effort))
 
 # %% ../nbs/11_region_search.ipynb #5f3002b9
 @dataclass(frozen=True)
@@ -466,6 +487,22 @@ def half_spaces(
 # %% ../nbs/11_region_search.ipynb #aa1fc225
 def _value(best, w, t, r): return t + best.within(r, 1).steps().least(w)
 
+def _uphill(local, best, parts, leaves, r):
+    "Values of parts with these slopes and multipliers, and the gradients in them"
+    mine = [t.requires_grad_() for t in leaves]
+    with torch.enable_grad():
+        now = replace(parts, alpha=mine[0], beta=mine[1])
+        v = _value(best, *half_spaces(local, now)[:2], r)
+        grads = torch.autograd.grad(v.sum(), mine, materialize_grads=True, allow_unused=True)
+    return v.detach(), grads
+
+def _measured(local, best, parts):
+    "Parts with the distances of their half-spaces, where these are larger"
+    w, t, _ = half_spaces(local, parts)
+    dist = half_space_distance(-w, t, best.flat, best.p, best.box).nan_to_num(0., inf, 0.)
+    return replace(parts, dist=torch.maximum(parts.dist, dist))
+
+# %% ../nbs/11_region_search.ipynb #fd7db44d
 def climb(
     local:Local,
     best:Nearest,
@@ -483,22 +520,16 @@ def climb(
     for step in range(1, steps + 1):
         go = (value <= 0).nonzero()[:, 0]
         if not (len(go) and local.k): break
-        mine = [t[go].requires_grad_() for t in leaves]
-        with torch.enable_grad():
-            now = replace(parts[go], alpha=mine[0], beta=mine[1])
-            v = _value(best, *half_spaces(local, now)[:2], r)
-            grads = torch.autograd.grad(v.sum(), mine, materialize_grads=True, allow_unused=True)
-        better = v.detach() > value[go]
-        value[go] = torch.maximum(value[go], v.detach())
+        mine = [t[go] for t in leaves]
+        v, grads = _uphill(local, best, parts[go], mine, r)
+        better = v > value[go]
+        value[go] = torch.maximum(value[go], v)
         for leaf, keep, m, g, s, averages in zip(leaves, kept, mine, grads, scale, moments):
             keep[go[better]] = m.detach()[better]
             leaf[go] += lr*.97**step*s*adam_step((g*s).nan_to_num(0), averages, go, step)
         leaves[0].clamp_(max=1).copy_(torch.maximum(leaves[0], local.leak))
         leaves[1].clamp_(min=0).mul_(parts.signs != 0)
-    parts = replace(parts, alpha=kept[0], beta=kept[1])
-    w, t, _ = half_spaces(local, parts)
-    dist = half_space_distance(-w, t, best.flat, best.p, best.box).nan_to_num(0., inf, 0.)
-    return replace(parts, dist=torch.maximum(parts.dist, dist))
+    return _measured(local, best, replace(parts, alpha=kept[0], beta=kept[1]))
 
 # %% ../nbs/11_region_search.ipynb #de329bbd
 def split_parts(
@@ -529,6 +560,19 @@ def choose_units(local, best, parts, r, candidates=32):
 prices = (.5, 1., 2., 4.) # of the half-space, relative to the unit's own norm
 flat_cap = .85            # caps are used of parts whose distance is more than this share of the ball's radius
 
+def _cap_bounds(best, a, c, w, t):
+    "Least and largest a delta + c [B, n] on each part's cap, the best of several prices; a [B, n, d], w [B, d]"
+    q = dual(best.p)
+    ratio = row_norms(a, q)/row_norms(w, q)[:, None].clamp(min=1e-300)
+    rho = torch.tensor(prices, dtype=w.dtype)*ratio[..., None]
+    lows = []
+    for sign in (1., -1.):
+        rows = sign*a[:, :, None] + rho[..., None]*w[:, None, None]
+        least = best.within(best.ub, 1).steps().least(rows.flatten(0, 2)).view_as(rho)
+        lows.append((least + sign*c[..., None] + rho*t[:, None, None]).amax(2))
+    return lows[0], -lows[1]
+
+# %% ../nbs/11_region_search.ipynb #afed6fc0
 def tighten_caps(
     local:Local,
     best:Nearest,
@@ -536,29 +580,18 @@ def tighten_caps(
     units:int=8,  # how many free units of the first open layer, the most costly first
 )->Parts:
     "Bounds of units on the cap of each part: ball and half-space"
-    first, B = local.sizes[0] if local.sizes else 0, len(parts)
-    if not first or not B: return parts
+    first = local.sizes[0] if local.sizes else 0
+    if not first or not len(parts): return parts
     w, t, seen = half_spaces(local, parts)
     l, u = parts.lb[:, :first], parts.ub[:, :first]
     cost = torch.where((l < 0) & (u > 0), -seen[:, :first].abs()*l*u/(u - l).clamp(min=1e-300), -1.)
     value, at = cost.topk(min(units, first), dim=1)
-    a, q = local.A[at], dual(best.p)
-    ratio = row_norms(a, q)/row_norms(w, q)[:, None].clamp(min=1e-300)
-    rho = torch.tensor(prices, dtype=w.dtype)*ratio[..., None]
-    lows = []
-    for sign in (1., -1.):
-        rows = sign*a[:, :, None] + rho[..., None]*w[:, None, None]
-        rows = rows.flatten(0, 2)
-        least = best.within(best.ub, 1).steps().least(rows).view_as(rho)
-        lows.append((least + sign*local.c[at][..., None] + rho*t[:, None, None]).amax(2))
-    few = lambda b: b.gather(1, at)
-    keep = value > 0
-    new_l = torch.where(keep, torch.maximum(few(l), lows[0]), few(l))
-    new_u = torch.where(keep, torch.minimum(few(u), -lows[1]), few(u))
-    empty = (new_l > new_u).any(1)
-    new_u = torch.maximum(new_l, new_u)
-    dist = torch.where(empty, inf, parts.dist)
-    return replace(parts, dist=dist, lb=parts.lb.scatter(1, at, new_l), ub=parts.ub.scatter(1, at, new_u))
+    low, high = _cap_bounds(best, local.A[at], local.c[at], w, t)
+    l, u, asked = l.gather(1, at), u.gather(1, at), value > 0
+    l, u = torch.where(asked, torch.maximum(l, low), l), torch.where(asked, torch.minimum(u, high), u)
+    dist = torch.where((l > u).any(1), inf, parts.dist)
+    u = torch.maximum(l, u)
+    return replace(parts, dist=dist, lb=parts.lb.scatter(1, at, l), ub=parts.ub.scatter(1, at, u))
 
 # %% ../nbs/11_region_search.ipynb #3516612f
 def _first_crossing(local, best, delta):
@@ -663,20 +696,16 @@ class _Branch:
         flat = parts.dist > flat_cap*b.ub
         self.push(parts[~flat]); self.push(tighten_caps(self.local, b, parts[flat]))
         return n
-    def leaf(self, part):
-        "One region: its decision polytope is near enough, or not"
-        local, b, i = self.local, self.best, self.local.k + part.rival[0]
-        on = part.lb[0] >= 0
-        V, a = local_region(local, on)
-        G, h = _sides(local, on, V, a)
-        G, h = torch.cat([G, -V[i][None]]), torch.cat([h, a[i][None]])
-        left, known = self.end - time.monotonic(), part.dist.item()
-        r = polytope_distance(G, h, b.flat, b.p, b.box, b.goal, known, self.solve, left)
-        if r.delta is not None: b.try_(r.delta)
-        if r.lb < b.goal: self.floor = min(self.floor, r.lb)
 
 # %% ../nbs/11_region_search.ipynb #c3f35be2
-from fastcore.basics import patch
+@patch
+def leaf(self:_Branch, part):
+    "One region: its decision polytope is near enough, or not"
+    local, b, on = self.local, self.best, part.lb[0] >= 0
+    limits = self.solve, self.end - time.monotonic()
+    V, a = local_region(local, on)
+    near = _decision_distance(local, b, on, V, a, local.k + part.rival[0], part.dist.item(), limits)
+    if near < b.goal: self.floor = min(self.floor, near)
 
 # %% ../nbs/11_region_search.ipynb #a2c82b80
 @patch
@@ -734,6 +763,7 @@ class MinimalPerturbation:
     @property
     def exact(self): return (self.lb >= self.ub*(1 - tol_exact)) | (self.lb == inf)
 
+# %% ../nbs/11_region_search.ipynb #0ea65072
 @dataclass(frozen=True)
 class SearchEffort:
     "How far an input is searched"

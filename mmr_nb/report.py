@@ -39,6 +39,7 @@ def _ticks(top):
     step *= next(m for m in (1, 2, 5, 10) if top/(m*step) <= 5)
     return [float(f'{k*step:.10g}') for k in range(int(top/step + 1e-9) + 1)]
 
+# %% ../nbs/16_report.ipynb #a6138161
 def _axes(x_top, y_top, x_label, y_label, percent):
     "Frame, ticks and labels"
     out = []
@@ -57,7 +58,8 @@ def _axes(x_top, y_top, x_label, y_label, percent):
     return ''.join(out) + f'<title>{html.escape(y_label)} against {html.escape(x_label)}</title>'
 
 def _svg(parts):
-    return f'<svg viewBox="0 0 {_wide} {_high}" role="img" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+    head = f'<svg viewBox="0 0 {_wide} {_high}" role="img" xmlns="http://www.w3.org/2000/svg">'
+    return f'{head}{"".join(parts)}</svg>'
 
 # %% ../nbs/16_report.ipynb #dc3800ae
 def curve_chart(
@@ -178,6 +180,10 @@ p { margin: 4px 0 12px; color: var(--soft); max-width: 70ch }
   padding: 12px; margin: 0 }
 .numbers b { display: block; font-size: 1.5rem; line-height: 1.2 }
 .numbers span, figcaption { color: var(--soft); font-size: .85rem }
+"""
+
+# %% ../nbs/16_report.ipynb #dedd817c
+_style += """
 .certified, .unsat { color: var(--good) } .falsified, .sat { color: var(--bad) }
 .undecided, .unknown, .error { color: var(--open) }
 .scroll { overflow-x: auto }
