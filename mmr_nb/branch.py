@@ -184,7 +184,8 @@ def raised(self:Root, k, h, base, domains, steps):
     units, none = self.box_units(), torch.full_like(base, -inf)
     if units is None or not steps or not len(h): return none
     ball, out = self.at.ball.steps(torch.float64), []
-    for c in torch.arange(len(h), device=h.device).split(max(1, self.memory//(2**11*units.W.shape[1]))):
+    many = min(self.memory//(2**11*units.W.shape[1]), 2**24//units.W.numel())  # the clock is asked twice a second
+    for c in torch.arange(len(h), device=h.device).split(max(1, many)):
         if self.late: return torch.cat([*out, none[sum(map(len, out)):]])
         chords, line, free = _to_first(self, k, h[c], base[c], domains[c])
         w, const = raise_minorants(units, *chords, line, free, steps)
@@ -579,7 +580,7 @@ def branch_and_bound(
     p:float=inf,         # norm: 1, 2 or inf
     box=(0., 1.),        # range of every input: numbers, or tensors that broadcast to one; None: no box
     timeout:float=120.,  # seconds; inf: no limit
-    **plan,              # fields of `Plan`: until, steps, batch, candidates, tighten, memory, dtype
+    **plan,              # fields of `Plan`: until, steps, batch, candidates, tighten, envelope, memory, dtype
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball by splitting ReLUs (Bunel et al. 2020; Wang et al. 2021)"
     start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
