@@ -1,7 +1,7 @@
 """Hard questions: plain deep networks, what float32's rounding costs, and how many units to try before a split. JSON on stdout.
 
     python benchmarks/hard.py --train 4 --out RUN          (the zoo's mnist-fc4x256-linf-plain, and 6 likewise)
-    python benchmarks/hard.py --points 20 --timeout 10 > results/hard.json
+    python benchmarks/hard.py --points 20 --timeout 10 > RESULT.json
     MMR_INTERCHANGE=DIR python benchmarks/hard.py --choice --points 40 --timeout 20 > results/choice.json
 
 The last asks what it brings to try more units before one is split: on the questions of VNN-COMP's mnist_fc (two layers of

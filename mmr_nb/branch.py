@@ -18,6 +18,7 @@ from .ball import exact_arithmetic, margin, read_ball
 from .bounds import (Centre, How, UnitRows, adam_step, centre_of, hidden_bounds, improve, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, steepest
+from .envelope import BoxUnits, raise_minorants
 
 # %% ../nbs/09_branch.ipynb #56dfb881
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ def _lines(layer, lb, ub, alpha):
     height = torch.where(free, torch.maximum((leak - up)*lb, (1 - up)*ub), 0)
     return low, up, layer.y - low*layer.z, up*layer.z + height - layer.y
 
-def _backward(net, layers, domains, k, h):
-    "Rows h [B, n] on the inputs of layer k -> rows on the input, what is lost at x, the rows' entries at each layer"
+def _backward(net, layers, domains, k, h, to=0):
+    "Rows h [B, n] on the inputs of layer k -> rows on those of layer `to`, the loss at x, rows' entries at each layer"
     loss, seen = h.new_zeros(len(h)).double(), {}
-    for j in reversed(range(k)):
+    for j in reversed(range(to, k)):
         L, sign, beta = layers[j], domains.signs[j], domains.beta[j]
         low, up, gap_low, gap_up = _lines(L, domains.lb[j], domains.ub[j], domains.alpha[j])
         seen[j] = h[:, L.cols]
@@ -152,10 +153,50 @@ def objective(self:Root,
     f, err, own = self.at.logits[0], self.errors[-1][0], torch.full_like(rival, self.y)
     return margin_rows(self.net, own, rival), f[self.y] - f[rival] - err[self.y] - err[rival]
 
+# %% ../nbs/09_branch.ipynb #39eb2d10
+@patch
+def box_units(self:Root):
+    "The first layer's units of unknown sign as functions of the perturbation; None where the ball is no box"
+    if not self.layers or self.at.steps.p != inf: return None
+    L, lo, hi = self.layers[0], self.at.steps.lo[0].double(), self.at.steps.hi[0].double()
+    W = unit_rows(self.net64.affines[0], L.cols, torch.ones_like(L.z).double())
+    return BoxUnits(W, L.z.double(), L.leak.double(), lo, hi) if len(W) else None
+
+def _to_first(root, k, h, base, domains):
+    "Rows on layer k's inputs as sums over the first layer: (chords' minorants, linear part, entries of the open units)"
+    L, sign, beta = root.layers[0], domains.signs[0], domains.beta[0]
+    h, loss, _ = _backward(root.net, root.layers, domains, k, h, 1)
+    low, up, gap_low, gap_up = _lines(L, domains.lb[0], domains.ub[0], domains.alpha[0])
+    open_, seen = (domains.lb[0] < 0) & (domains.ub[0] > 0), h[:, L.cols]
+    free, fixed = torch.where(open_, seen, 0), torch.where(open_, 0, seen)
+    pos, neg = free.clamp(min=0), free.clamp(max=0)
+    line = (h*L.gain).index_copy(1, L.cols, fixed*low - sign*beta).double()
+    const = base - loss - (fixed*gap_low + beta*(sign*L.z + L.err)).sum(1, dtype=torch.float64)
+    chords = line.index_add(1, L.cols, (pos*low + neg*up).double())
+    down = lambda rows: root.net64.affines[0].transpose(rows).flatten(1)
+    lost = (pos*gap_low - neg*gap_up).sum(1, dtype=torch.float64)
+    free = free.double()
+    return (down(chords), const - lost), (down(line), const - free @ L.y.double()), free
+
+@patch
+def raised(self:Root, k, h, base, domains, steps):
+    "Lower bounds [B] of rows as `_ascend` has them, with envelopes in the first layer; -inf where there are none"
+    units, none = self.box_units(), torch.full_like(base, -inf)
+    if units is None or not steps or not len(h): return none
+    ball, out = self.at.ball.steps(torch.float64), []
+    many = min(self.memory//(2**11*units.W.shape[1]), 2**24//units.W.numel())  # the clock is asked twice a second
+    for c in torch.arange(len(h), device=h.device).split(max(1, many)):
+        if self.late: return torch.cat([*out, none[sum(map(len, out)):]])
+        chords, line, free = _to_first(self, k, h[c], base[c], domains[c])
+        w, const = raise_minorants(units, *chords, line, free, steps)
+        out.append((ball.least(w) + const).nan_to_num(-inf, -inf, -inf))
+    return torch.cat([none[:0], *out])
+
 # %% ../nbs/09_branch.ipynb #79a9787f
 @patch
 def tighten(self:Root,
     steps:int, # of the ascent
+    envelope:int=0, # steps of the envelopes
 ):
     "Better bounds of the units of unknown sign by the ascent that margins get, layer by layer, while there is time"
     for k in range(1, len(self.layers)):
@@ -167,7 +208,8 @@ def tighten(self:Root,
             base = sign*self.at.zs[k][0, units] - self.errors[k][0, units]
             rows = UnitRows(k, torch.zeros_like(units), units, sign, base)
             h = unit_rows(self.net.affines[k], units, sign)
-            v, _ = _ascend(self, k, h, base, self.domains(units), steps, 0.)
+            v, domains = _ascend(self, k, h, base, self.domains(units), steps, 0.)
+            v = torch.maximum(v, self.raised(k, h, base, domains, envelope))
             bounds = improve(bounds, rows, v)
         if not len(both): continue
         known = [*self.bounds[:k], bounds, *self.bounds[k + 1:]]
@@ -273,7 +315,8 @@ def _worth(root, h, base, domains, units, until):
     if root.late: return torch.zeros_like(units).double()
     halves, twice = _split(root, domains[again], units.flatten()), again.repeat(2)
     value, _ = _value(root, len(root.layers), h[twice], base[twice], halves)
-    return split_gains(domains.bound, value.view(2, *units.shape), until)
+    before, _ = _value(root, len(root.layers), h, base, domains)
+    return split_gains(before, value.view(2, *units.shape), until)
 
 # %% ../nbs/09_branch.ipynb #be562ba5
 def _corner(root, w):
@@ -379,6 +422,7 @@ class Plan:
     batch:int=64        # sub-domains bounded at once
     candidates:int=32   # units tried before one is split
     tighten:int=10      # steps of the ascent for the hidden units' own bounds; 0: leave them
+    envelope:int=8      # steps of the first layer's envelopes (l_inf); 0: chords alone
     memory:int=2**30    # bytes that the search may take: half for open sub-domains, the rest to compute in
     dtype:torch.dtype|None=None # of the rows; None: float32, its rounding error subtracted, or float64 where that blurs
 
@@ -422,7 +466,10 @@ class _Search:
 def bound(self:_Search, domains, steps):
     "The domains with better bounds, proved ones left out: their bounds are noted"
     h, base = self.root.objective(domains.rival)
-    best, domains = _ascend(self.root, len(self.root.layers), h, base, domains, steps, self.until)
+    L = len(self.root.layers)
+    best, domains = _ascend(self.root, L, h, base, domains, steps, self.until)
+    left = (best <= self.until).nonzero()[:, 0]
+    best[left] = torch.maximum(best[left], self.root.raised(L, h[left], base[left], domains[left], self.plan.envelope))
     domains = replace(domains, bound=torch.maximum(domains.bound, best))
     proved = domains.bound > self.until
     self.count += len(domains)
@@ -497,7 +544,7 @@ def run(self:_Search):
         return 'falsified', 'misclassified'
     self.pending = left = self.bound(root.domains(rivals), 0)
     if not len(left): return 'certified', 'bound'
-    if self.plan.tighten: root.tighten(self.plan.tighten)
+    if self.plan.tighten: root.tighten(self.plan.tighten, self.plan.envelope)
     self.pending = left = self.bound(replace(root.domains(left.rival), bound=left.bound), 2*self.steps)
     if not len(left): return 'certified', 'slopes'
     try: return self.branch(left) if root.layers else self.affine(left)
@@ -533,7 +580,7 @@ def branch_and_bound(
     p:float=inf,         # norm: 1, 2 or inf
     box=(0., 1.),        # range of every input: numbers, or tensors that broadcast to one; None: no box
     timeout:float=120.,  # seconds; inf: no limit
-    **plan,              # fields of `Plan`: until, steps, batch, candidates, tighten, memory, dtype
+    **plan,              # fields of `Plan`: until, steps, batch, candidates, tighten, envelope, memory, dtype
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball by splitting ReLUs (Bunel et al. 2020; Wang et al. 2021)"
     start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
