@@ -19,6 +19,7 @@ from .bounds import (Centre, How, UnitRows, adam_step, centre_of, hidden_bounds,
                            read_network, unit_rows)
 from .attacks import settle_witness, steepest
 from .envelope import BoxUnits, raise_minorants
+from .patches import fields_below
 
 # %% ../nbs/09_branch.ipynb #56dfb881
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def objective(self:Root,
 # %% ../nbs/09_branch.ipynb #39eb2d10
 @patch
 def box_units(self:Root):
-    "The first layer's units of unknown sign as functions of the perturbation; None where the ball is no box"
-    if not self.layers or self.at.steps.p != inf: return None
+    "The first layer's units of unknown sign as functions of the perturbation; None where envelopes don't serve"
+    if not self.layers or self.at.steps.p != inf or fields_below(self.net, 0): return None
     L, lo, hi = self.layers[0], self.at.steps.lo[0].double(), self.at.steps.hi[0].double()
     W = unit_rows(self.net64.affines[0], L.cols, torch.ones_like(L.z).double())
     return BoxUnits(W, L.z.double(), L.leak.double(), lo, hi) if len(W) else None
