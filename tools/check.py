@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from common import copy_tracked, notebooks, root, tracked
-from house import dead_links, missing_alts, missing_pictures, mixed_imports, twice, wrong_imports
+from house import dead_links, lost_readers, missing_alts, missing_pictures, mixed_imports, twice, wrong_imports
 from spelling import misspelt
 
 homes = ('/home/', '/root/', '/tmp/', '/work/', '/Users/', '/mnt/', '/content/', '/opt/', '/var/folders/', 'C:\\Users\\')
@@ -87,7 +87,7 @@ def title_cells():
 
 def main():
     wrong = [*drift(), *machine_paths(), *machine_results(), *title_cells(), *wrong_imports(), *twice(), *missing_pictures(), *missing_alts(),
-             *dead_links(), *mixed_imports(), *misspelt()]
+             *dead_links(), *lost_readers(), *mixed_imports(), *misspelt()]
     if not run(['python', 'tools/readme.py', '--check'], root): wrong.append('README.md is not what nbs/index.ipynb gives')
     for w in wrong: print(w)
     print(f"{len(wrong)} thing{'s' * (len(wrong) != 1)} to mend (`make prepare` mends the most of it)" if wrong else
