@@ -1,6 +1,6 @@
 """The nearest adversarial images of some digits, for networks of the zoo and three norms. JSON on stdout.
 
-    python benchmarks/digits.py --digits 1 2 3 5 8 --timeout 2 > results/digits.json
+    python benchmarks/digits.py --digits 1 2 3 5 8 --timeout 5 > results/digits.json
 
 For the first test image of each class that all these networks get right. Seconds are processor seconds, so that a busy
 machine decides as much as an idle one. `lb` is the most that Theorem 3.1, CROWN or the search over regions proves, `ub`
