@@ -3,18 +3,19 @@
     python benchmarks/table1.py --net mnist-fc1-linf-mmr=RUN [--net ...] --out results/table1 [--publish]
 
 RUN is a folder that `mmr_train` wrote, or a .safetensors file; a name alone is looked up in the zoo. Test error on the
-full test set; the rest in the norm that the network was trained for (or --norm) on the first --points test points: PGD-40 as in
-the paper, the cascade of `certify`, stronger attacks on what it leaves open, then branch and bound and the MIP on the
-first --search points (all of them; 50 for plain and at, where few can be decided). With more than 1000 points the
-errors on the first 1000, the paper's at l_inf, are reported besides. Verdicts are kept in --records: a run that was cut goes on there, and
-an evaluation that --out holds already is not made again. --publish puts the network into the zoo with these numbers.
+full test set; the rest in the norm that the network was trained for (or --norm) on the first --points test points:
+PGD-40 as in the paper, the cascade of `certify`, stronger attacks on what it leaves open, then branch and bound and the
+MIP on the first --search points (all of them; 50 for plain and at, where few can be decided). With more than 1000
+points the errors on the first 1000, the paper's at l_inf, are reported besides. Verdicts are kept in --records: a run
+that was cut goes on there, and an evaluation that --out holds already is not made again. --publish puts the network
+into the zoo with these numbers.
 """
 import argparse, json, os, platform, re, shlex, sys, time
 from math import inf
 from pathlib import Path
 import pandas as pd, torch
 from mmr_nb.attacks import check_witness, falsify, pgd
-from mmr_nb.ball import read_ball
+from mmr_nb.ball import read_ball, read_norm
 from mmr_nb.bounds import intermediate_bounds, margin_bounds
 from mmr_nb.certificate import region_certificate
 from mmr_nb.certify import certify, network_digest, stage_table
@@ -25,7 +26,6 @@ from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
 SEARCH = (*CHEAP, 'branch', 'mip')
-norms = dict(l1=1., l2=2., linf=inf, lp=inf)
 FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. Nor are there walks through regions beyond the cascade's: 2 s a point
 ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'augment', 'spread', 'init', 'seconds', 'device', 'command')
 
@@ -56,7 +56,7 @@ def parts(name, card):
     if name.count('-') < 3: raise ValueError(f'expected a name such as mnist-cnn-linf-mmr+at, got {name!r}')
     data, network, norm, scheme = name.split('-', 3)
     s = card.get('scheme') or {}
-    p = float(s.get('p') or (s.get('scheme') or {}).get('p') or norms.get(norm, inf))  # plain training knows no norm
+    p = float(s.get('p') or (s.get('scheme') or {}).get('p') or ('inf' if norm == 'lp' else read_norm(norm)))  # plain training knows no norm
     expected = model_name(card.get('data'), network, p, s.get('name'))
     if name != expected: raise ValueError(f'{name}: by its card this network is {expected}')
     made = dict(fc1=fc1, fc10=fc10, cnn=cnn).get(network)
@@ -184,8 +184,8 @@ def evaluate(net, data, s, p, args):
 
 def again(name, s):
     "The command that makes these numbers again, from the zoo"
-    flags = {'norm': next(n for n, p in norms.items() if f'{p:g}' == s['p']), **{k: s[k] for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts', 'rounds')}}
-    return shlex.join(['python', 'benchmarks/table1.py', '--net', name, *(f'--{k}={v}' for k, v in flags.items())])
+    flags = [f'--{k}={s[k]}' for k in ('points', 'search', 'eps', 'timeout', 'solver', 'restarts', 'rounds')]
+    return shlex.join(['python', 'benchmarks/table1.py', '--net', name, f'--norm=l{s["p"]}', *flags])
 
 
 def training(card, old, args):
@@ -199,8 +199,8 @@ def training(card, old, args):
 def measured(name, net, run, args):
     "The network's JSON: the numbers in it are kept if they answer the same question, else made"
     data_name, network, own, scheme = parts(name, net.card)
-    p = norms[args.norm] if args.norm else own
-    data, file = load_data(data_name), Path(args.out)/f'{name}{"" if p == own else f"-in-{args.norm}"}.json'
+    p = args.norm or own
+    data, file = load_data(data_name), Path(args.out)/f'{name}{"" if p == own else f"-in-l{p:g}"}.json'
     s, digest = asked(scheme, data, p, args), network_digest(lower(net, data.input_shape, torch.float64))
     old = json.loads(file.read_text()) if file.exists() else {}
     if old.get('network_sha256') != digest: old = {}
@@ -238,7 +238,7 @@ def options():
     a.add_argument('--kind', default='best', choices=('best', 'last'), help='which weights of a run folder')
     a.add_argument('--points', type=int, default=1000, help='first test points')
     a.add_argument('--search', type=int, help='how many of them branch and bound and the MIP may be used on (all; 50 for plain and at)')
-    a.add_argument('--norm', choices=('l1', 'l2', 'linf'), help="norm to evaluate in (the one it was trained for; linf for lp); another one's numbers go to NAME-in-NORM.json")
+    a.add_argument('--norm', type=read_norm, help="norm to evaluate in (the one it was trained for; linf for lp); another one's numbers go to NAME-in-NORM.json")
     a.add_argument('--eps', type=float, help="radius (the paper's for the data set)")
     a.add_argument('--timeout', type=float, default=120., help='seconds a point, all stages of the cascade')
     a.add_argument('--solver', default='cbc', choices=('cbc', 'highs'))
@@ -261,8 +261,8 @@ def check(nets, args):
     "What would fail at the end fails at the start"
     if len(nets) > 1 and (args.command or args.device): raise ValueError('--command and --device describe one network: expected one --net')
     for name, net, run in nets:
-        parts(name, net.card)
-        if args.publish and args.norm and norms[args.norm] != parts(name, net.card)[2]: raise ValueError(f'{name}: --publish expects the norm that it was trained for, got --norm {args.norm}')
+        own = parts(name, net.card)[2]
+        if args.publish and args.norm and args.norm != own: raise ValueError(f'{name}: --publish expects the norm that it was trained for, {own:g}, got --norm {args.norm:g}')
         missing = [k for k in ('command', 'device') if not (net.card.get(k) or getattr(args, k))]
         if args.publish and run is None: raise ValueError(f'{name}: --publish expects a run folder, NAME=PATH')
         if args.publish and missing: raise ValueError(f'{name}: its card lacks {" and ".join(missing)}: give --' + ' and --'.join(missing))
