@@ -91,7 +91,7 @@ class Root:
         self.set(hidden.bounds)
     def set(self, bounds):
         "Take these bounds [1, n_l] of the pre-activations"
-        self.bounds, self.layers = bounds, []
+        self.bounds, self.layers, self.units = bounds, [], None
         outward = 1 + 4*torch.finfo(self.net.dtype).eps
         for (lb, ub), z, err, relu in zip(bounds, self.at.zs, self.errors, self.net.relus):
             cols = relu.is_unit((lb < 0) & (ub > 0))[0].nonzero()[:, 0]
@@ -158,10 +158,12 @@ def objective(self:Root,
 @patch
 def box_units(self:Root):
     "The first layer's units of unknown sign as functions of the perturbation; None where envelopes don't serve"
+    if self.units is not None: return self.units  # the same for all sub-domains
     if not self.layers or self.at.steps.p != inf or fields_below(self.net, 0): return None
     L, lo, hi = self.layers[0], self.at.steps.lo[0].double(), self.at.steps.hi[0].double()
     W = unit_rows(self.net64.affines[0], L.cols, torch.ones_like(L.z).double())
-    return BoxUnits(W, L.z.double(), L.leak.double(), lo, hi) if len(W) else None
+    self.units = BoxUnits(W, L.z.double(), L.leak.double(), lo, hi) if len(W) else None
+    return self.units
 
 def _to_first(root, k, h, base, domains):
     "Rows on layer k's inputs as sums over the first layer: (chords' minorants, linear part, entries of the open units)"
