@@ -32,6 +32,7 @@ from .branch import branch_and_bound
 from .milp import read_span, solve_distance, solve_margin
 from .solver import ask_worker
 from .certify import certify, stages
+from .region_search import minimal_perturbation, walk_regions
 
 # %% ../nbs/46_soundness.ipynb #bbcadf2a
 def _relu(input, inplace=False): return input, 0., inplace
@@ -658,6 +659,17 @@ def _branch(judge, case, patience):
     judge.verdict('branch_and_bound', r.status, 0., r.witness, case.eps)
     if r.lb > -inf: judge.margins('branch_and_bound', np.full(len(judge.pieces[-1][1]), r.lb))
 
+def _walk(judge, case, patience):
+    "The walk through five neighbouring regions (A.2): a lower bound after each"
+    steps = walk_regions(case.model, case.x, case.p, case.box, y=case.y, timeout=patience)
+    judge.nothing_nearer('walk_regions', steps[-1].lb)
+
+def _nearest(judge, case, patience):
+    "The search for the minimal perturbation: both bounds"
+    r = minimal_perturbation(case.model, case.x, case.p, case.box, y=torch.tensor([case.y]), timeout=patience)
+    judge.nothing_nearer('minimal_perturbation', r.lb.item())
+    if r.ub.item() < inf: judge.falsified('minimal_perturbation, ub', r.witness[0], r.ub.item())
+
 # %% ../nbs/46_soundness.ipynb #bc6086a1
 def _distance(judge, case, r, name='solve_distance'):
     "A distance, searched for within the radius and so never proved beyond it"
@@ -760,6 +772,8 @@ def _checks(case):
     both |= {f'radius {m}': partial(_radius, method=m) for m in ('interval', 'fastlin', 'crown')}
     both |= {f'file {ending}': partial(_file, ending=ending) for ending in ('.pt', '.safetensors')}
     both['branch'] = _branch
+    both['search'] = _nearest
+    if case.box is not None: both['walk'] = _walk  # it needs a ball to stay in
     if not mip_takes(case.p): return both
     one, two = ('cbc', 'highs')[::(-1)**case.seed]
     asked = (('decide', one, False), ('decide', two, True), ('margin', one, True), ('distance', two, True))
