@@ -4,8 +4,9 @@
     python benchmarks/region_search.py --race
 
 The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1, after five
-neighbouring regions (A.2), and by `minimal_perturbation`. A run that is cut goes on where it was, with
-the same settings. Seconds of the limit are the processor's.
+neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
+`minimal_perturbation`. A run that is cut goes on where it was, with the same settings. Seconds of the limit are the
+processor's.
 The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and seconds
 to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a network
 of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are by the
@@ -17,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 import torch, torch.nn.functional as F
 from mmr_nb.attacks import linear_region_attack
+from mmr_nb.bounds import certified_radius
 from mmr_nb.branch import branch_and_bound
 from mmr_nb.certificate import region_certificate
 from mmr_nb.data import load_data
@@ -46,6 +48,8 @@ def point(net, x, y, p, timeout):
     clock, row = time.perf_counter(), dict(right=bool(net(x).argmax(1) == y))
     r = region_certificate(net, x, p)
     row.update(region_lb=finite(r.lb.item()), region_exact=bool(r.exact), region_seconds=time.perf_counter() - clock)
+    kw = dict(kw=('fastlin', None), crown=('crown', (0, 1)))  # Wong and Kolter's bound, and the best of ours without a search
+    row.update({k: certified_radius(net, x, y, p, method, box).item()*row['right'] for k, (method, box) in kw.items()})
     clock = time.perf_counter()
     with by_processor(): steps = walk_regions(net, x, p, max_regions=6, timeout=timeout)
     row.update(walk_lb=finite(steps[-1].lb), walk_ub=finite(steps[-1].ub), walk_regions=steps[-1].regions, walk_seconds=time.perf_counter() - clock)
