@@ -280,7 +280,7 @@ class How:
 @dataclass(frozen=True)
 class UnitRows:
     "Rows that bound units of hidden layer k from one side: z from below (sign 1) or -z (sign -1)"
-    k:int
+    k:int          # hidden layer, from 0
     pi:Tensor      # point of each row
     units:Tensor   # its unit
     sign:Tensor    # in the type of the rows
@@ -342,6 +342,7 @@ def improve(
     lb = torch.maximum(lb, lb.index_put(tuple(i[up] for i in at), v[up]))
     return lb, torch.minimum(ub, ub.index_put(tuple(i[~up] for i in at), -v[~up]))
 
+# %% ../nbs/08_bounds.ipynb #60669b2a
 def _tighten(at, k, bounds, err, lines, how):
     "Backward substitution for the units of hidden layer k that intervals leave undecided"
     lb, ub = bounds

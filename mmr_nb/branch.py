@@ -27,8 +27,8 @@ class Layer:
     "One hidden layer of one point: what all sub-domains share; the m units of unknown sign have columns `cols`"
     cols:Tensor  # [m]
     gain:Tensor  # slope of every unit whose sign is known, [n]
-    lb:Tensor    # bounds of the m pre-activations on the ball, [m]
-    ub:Tensor
+    lb:Tensor    # lower bounds of the m pre-activations on the ball, [m]
+    ub:Tensor    # upper bounds, [m]
     z:Tensor     # pre-activations at x, [m]
     y:Tensor     # their ReLU
     err:Tensor   # rounding error of their backward rows
@@ -41,8 +41,8 @@ class Domains:
     rival:Tensor  # class whose margin is bounded, [B]
     bound:Tensor  # best lower bound of that margin so far, [B], float64
     signs:list    # +1 and -1 where fixed, else 0
-    lb:list
-    ub:list
+    lb:list       # lower bounds of the pre-activations in this part
+    ub:list       # upper bounds
     alpha:list    # slopes of the lower lines
     beta:list     # multipliers of the fixed signs, >= 0
     def __len__(self): return len(self.rival)

@@ -40,7 +40,7 @@ tol_minimal = 1e-5 # how far past the boundary a minimal example may be moved, r
 @dataclass
 class Verdict:
     "What is known of one point"
-    status:str = 'undecided'
+    status:str = 'undecided'  # or 'certified', 'falsified'
     stage:str = 'clean'       # that decided, or the last tried
     lb:float = 0.             # largest radius proved
     ub:float = inf            # norm of the witness

@@ -4,10 +4,8 @@
 
 # %% auto #0
 __all__ = ['networks', 'exit_codes', 'demo_settings', 'quick_settings', 'parse_norm', 'parse_radius', 'parse_points',
-           'parse_settings', 'one_line_errors', 'load_network', 'check_network', 'check_limits', 'make_network',
-           'mmr_train', 'write_results', 'answer_properties', 'fit_images', 'nearest_examples', 'mmr_certify',
-           'demo_plan', 'demo_train', 'demo_measure', 'demo_mip', 'demo_table', 'format_table', 'demo_claims',
-           'demo_figure', 'demo', 'mmr_demo']
+           'parse_settings', 'one_line_errors', 'check_network', 'check_limits', 'make_network', 'mmr_train',
+           'fit_images', 'mmr_certify', 'demo_plan', 'demo_table', 'format_table', 'demo_claims', 'demo', 'mmr_demo']
 
 # %% ../nbs/17_cli.ipynb #4fd5705b
 import json, math, os, platform, shlex, sys, time
@@ -116,7 +114,7 @@ def _machine():
 # %% ../nbs/17_cli.ipynb #bc5b9e9e
 networks = dict(fc1=fc1, fc10=fc10, cnn=cnn)
 
-def load_network(
+def _load_network(
     model:str,       # file, or name of a network of the zoo
     activation:str|None=None, # 'relu': what lies between the weights of a state dict
 )->nn.Sequential:    # network in eval mode, with its card
@@ -156,7 +154,7 @@ def make_network(
     generator = torch.Generator().manual_seed(seed)
     net = networks[name](data.input_shape, n_classes=data.n_classes, generator=generator)
     if init is None: return net
-    given = load_network(init, activation='relu')  # as all of the paper's
+    given = _load_network(init, activation='relu')  # as all of the paper's
     if describe(given) != describe(net):
         raise ValueError(f'expected {name} for {data.name} to start from, {init} is another network: {describe(given)}')
     return given.float()
@@ -241,7 +239,7 @@ def mmr_train(
             _report_run(history, images, out)
 
 # %% ../nbs/17_cli.ipynb #94e39a94
-def write_results(
+def _write_results(
     results:pd.DataFrame, # what `certify` gave
     out,                  # folder
     **extra,              # more for the settings file
@@ -257,7 +255,7 @@ def write_results(
 # %% ../nbs/17_cli.ipynb #3350012f
 exit_codes = dict(unsat=0, sat=3, unknown=4)  # of `mmr_certify --property`
 
-def answer_properties(
+def _answer_properties(
     model:str|None,      # file or name of the network; None where a list of properties names them
     prop:str,            # VNN-LIB file; or folder or CSV of many
     timeout:float=120.,  # seconds a property
@@ -270,7 +268,7 @@ def answer_properties(
     if Path(prop).is_dir() or Path(prop).suffix == '.csv':
         return _answer_many(model, prop, timeout, workers, out, page)
     if not model: raise ValueError('expected a network, as --model net.onnx')
-    net = model if Path(model).suffix == '.onnx' else load_network(model, 'relu')
+    net = model if Path(model).suffix == '.onnx' else _load_network(model, 'relu')
     shape = None if net is model else getattr(net, 'card', {}).get('input_shape')
     answer = verify(net, prop, timeout, workers, input_shape=shape)
     text = answer.verdict + (f'\n{witness_text(answer)}' if answer.verdict == 'sat' else '')
@@ -323,7 +321,7 @@ def _tell(results, asked, out, about):
     print(f'robust error at {asked} on {len(results)} points: {attrs["robust_error_lb"]:.2%} to '
           f'{attrs["robust_error_ub"]:.2%}')
     if not out: return
-    write_results(results, out, **about)
+    _write_results(results, out, **about)
     print(f'written to {out}: certify.csv, certify.json, witnesses.npz')
 
 def _show(results, x, y, page, about):
@@ -333,7 +331,7 @@ def _show(results, x, y, page, about):
     print(f'report written to {page}')
 
 # %% ../nbs/17_cli.ipynb #b08ddedb
-def nearest_examples(
+def _nearest_all(
     net,          # network
     x:Tensor,     # images, [n, *input_shape]
     y:Tensor,     # labels, [n]
@@ -366,7 +364,7 @@ def _nearest(net, x, y, p, timeout):
                 seconds=round(time.perf_counter() - start, 2), witness=m.witness.flatten().tolist() if ub < inf else [])
 
 def _tell_nearest(rows, images, first, about, out):
-    "What `nearest_examples` found, as a line on the screen and files in a folder"
+    "What `_nearest_all` found, as a line on the screen and files in a folder"
     right = rows[rows.ub > 0]
     print(f'{len(right)} of {len(rows)} images are classified correctly; the minimal perturbation is known exactly '
           f'for {right.exact.sum()} of them; means: lb {right.lb.mean():.5f}, ub {right.ub.mean():.5f}')
@@ -405,16 +403,16 @@ def mmr_certify(
 ):
     "Decide each image: certified, falsified or undecided. Example: mmr_certify --model net.onnx --data digits --eps .1"
     with one_line_errors('mmr_certify'):
-        if property: sys.exit(answer_properties(model, property, timeout, workers or 1, out, report))
+        if property: sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
-        net = load_network(model, activation)
+        net = _load_network(model, activation)
         about, images, x, y, first = _asked_images(net, data, points)
         about['model'] = str(model)
         if minimal:
             if eps is not None or report: raise ValueError('--minimal: expected no --eps and no --report')
-            found = nearest_examples(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
+            found = _nearest_all(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
             return _tell_nearest(*found, first, dict(about, norm=norm, timeout=timeout), out)
         if eps is None and p not in images.eps:
             raise ValueError(f'{about["data"]} has no radius for norm {norm}: give --eps')
@@ -443,7 +441,7 @@ def demo_plan(
     if quick and network != 'fc1': raise ValueError(f'--quick: expected fc1, got {network!r}, which shows nothing in a minute')
     return demo_settings[network] | (quick_settings if quick else {}) | {k: v for k, v in given.items() if v is not None}
 
-def demo_train(
+def _demo_train(
     network:str,      # 'fc1' or 'cnn'
     data,             # ImageData
     kind:str,         # 'plain' or 'mmr'
@@ -456,7 +454,7 @@ def demo_train(
     return model, train(model, data, scheme, plan['epochs'], seed=seed)
 
 # %% ../nbs/17_cli.ipynb #87807c0f
-def demo_measure(
+def _demo_measure(
     model,            # network
     data,             # ImageData: its test images
     eps:float,        # radius, l_inf
@@ -475,7 +473,7 @@ def demo_measure(
                 guaranteed_optimum=exact.double().mean().item(), radii=[round(v, 5) for v in (lb*right).tolist()])
 
 # %% ../nbs/17_cli.ipynb #dd39aa20
-def demo_mip(
+def _demo_mip(
     model,                 # network
     data,                  # ImageData: its test images
     eps:float,             # radius, l_inf
@@ -555,7 +553,7 @@ _paper_bounds = {  # results/paper/table1_linf.csv, MNIST
     'fc1': {'plain': (93.0, 100.), 'mmr': (22.5, 24.9)}, 'cnn': {'plain': (74.0, 100.), 'mmr': (6.0, 6.0)}}
 _colors = dict(plain='tab:orange', mmr='tab:blue')
 
-def demo_figure(
+def _demo_figure(
     report:dict,  # what `demo` wrote
 ):                # matplotlib figure
     "Learning curves, certified radii, robust errors, MIP times"
@@ -627,7 +625,7 @@ class _DemoRun:
         self.report.update(finished=True, claims=claims)
         self.report['seconds']['in all'] = round(self.seconds(), 1)
         self.write()
-        demo_figure(self.report).savefig(self.file.with_suffix('.png'))
+        _demo_figure(self.report).savefig(self.file.with_suffix('.png'))
         return self.report
 
 
@@ -647,14 +645,14 @@ def demo(
     run = _DemoRun(Path(file), dict(network=network, data=data, p='inf', eps=eps, workers=workers, seed=seed,
                                   val=.1, batch_size=128, solver='cbc', **plan))
     for kind in ('plain', 'mmr'):
-        models[kind], h = run.step(kind, 'train', lambda: demo_train(network, images, kind, plan, seed))
+        models[kind], h = run.step(kind, 'train', lambda: _demo_train(network, images, kind, plan, seed))
         run.keep(kind, history=h.to_dict('records'), scheme=h.attrs['settings']['scheme'])
     for kind, model in models.items():
         run.keep(kind, test=run.step(kind, f'Theorem 3.1 and attacks on {len(images.x_test)} test images',
-                                     lambda: demo_measure(model, images, eps, rounds=plan['rounds'])))
+                                     lambda: _demo_measure(model, images, eps, rounds=plan['rounds'])))
     for kind, model in reversed(models.items()):
         run.keep(kind, mip=run.step(kind, f'MIP on the first {points} test images',
-                                    lambda: demo_mip(model, images, eps, points, timeout, workers)))
+                                    lambda: _demo_mip(model, images, eps, points, timeout, workers)))
     return run.finish()
 
 # %% ../nbs/17_cli.ipynb #96cb39d8

@@ -32,7 +32,7 @@ from .certify import certify, tol_margin
 class OnnxNode:
     "One operation of a graph"
     place:int        # its number in the file
-    name:str
+    name:str         # '' where it has none
     op:str           # type, as 'Conv'
     inputs:list      # names of values; '' where one is left out
     outputs:list     # names
@@ -701,9 +701,9 @@ def _check_same(model, again, input_shape, dtype):
 @dataclass(frozen=True)
 class Atom:
     "A linear constraint: the sum of coefficients times variables, plus a constant, is >= 0 (> 0 where strict)"
-    terms:tuple        # of (('X' or 'Y', index), Fraction), none of them zero
-    constant:Fraction
-    strict:bool = False
+    terms:tuple          # of (('X' or 'Y', index), Fraction), none of them zero
+    constant:Fraction    # added to these
+    strict:bool = False  # > 0 is asked for
     def value(self, x, y): return self.constant + sum(c*(x if kind == 'X' else y)[i]
                                                       for (kind, i), c in self.terms)
     def holds(self, x, y): return self.value(x, y) > 0 if self.strict else self.value(x, y) >= 0
@@ -712,14 +712,14 @@ class Atom:
 @dataclass(frozen=True)
 class All:
     "A conjunction"
-    parts:tuple
+    parts:tuple # formulas that all hold
     def holds(self, x, y): return all(p.holds(x, y) for p in self.parts)
     def atoms(self): return [a for p in self.parts for a in p.atoms()]
 
 @dataclass(frozen=True)
 class Any:
     "A disjunction"
-    parts:tuple
+    parts:tuple # formulas of which one holds at least
     def holds(self, x, y): return any(p.holds(x, y) for p in self.parts)
     def atoms(self): return [a for p in self.parts for a in p.atoms()]
 
@@ -727,16 +727,16 @@ class Any:
 @dataclass(frozen=True)
 class PropertyCase:
     "A box of inputs and what must hold on it, besides, for a counterexample"
-    lo:tuple       # Fractions, one an input
-    hi:tuple
+    lo:tuple       # least values, Fractions, one an input
+    hi:tuple       # greatest values
     formula:object # Atom, All or Any
 
 @dataclass(frozen=True)
 class Property:
     "What a counterexample is: an input of one of the cases' boxes where its formula holds"
-    n_inputs:int
-    n_outputs:int
-    cases:tuple
+    n_inputs:int   # numbers that go into the network
+    n_outputs:int  # numbers that come out
+    cases:tuple    # of PropertyCase
     formula:object # everything that was asserted, as written
     def holds(self,
         x, # input, numbers taken as exact
@@ -917,8 +917,8 @@ def read_vnnlib(
 
 # %% ../nbs/15_interchange.ipynb #7c5c6d37
 def make_property(
-    n_inputs:int,
-    n_outputs:int,
+    n_inputs:int,       # numbers that go into the network
+    n_outputs:int,      # numbers that come out
     formula,            # what a counterexample fulfils: Atom, All or Any
     name:str='property',# for messages
 )->Property:
@@ -1028,7 +1028,7 @@ def ball_property(
 
 # %% ../nbs/15_interchange.ipynb #39678c4b
 def write_vnnlib(
-    prop:Property,
+    prop:Property, # what is to be written
     file,          # path to write to
     title:str='',  # of a comment at the top
 )->Path:
@@ -1157,10 +1157,10 @@ def _can_split(net, lo, hi):
 @dataclass(frozen=True)
 class Matrices:
     "A small network: its affine steps as matrices, and how far rounding may take each of their outputs"
-    W:list
-    b:list
-    err:list
-    relus:list
+    W:list     # weights of each affine step, [n_l, n_(l-1)]
+    b:list     # biases, [n_l]
+    err:list   # how far its outputs may be off, [n_l]
+    relus:list # between the steps, one less
 
 def _matrices(question, net):
     "The matrices of a question's lowered network, with margins for rounding that hold on all of its box"
@@ -1177,8 +1177,8 @@ def _matrices(question, net):
 @dataclass(frozen=True)
 class Pieces:
     "Parts of a box, and which ReLUs are known to be on (1) or off (-1) there"
-    lo:Tensor    # [n, d]
-    hi:Tensor
+    lo:Tensor    # least inputs, [n, d]
+    hi:Tensor    # greatest inputs, [n, d]
     sign:Tensor  # int8 [n, hidden units]
     def __len__(self): return len(self.lo)
     def __getitem__(self, i): return Pieces(self.lo[i], self.hi[i], self.sign[i])
@@ -1253,7 +1253,7 @@ class Seen:
     top:Tensor   # the formula's value is at most this, [n]
     which:Tensor # the constraint that decided that, [n]
     lost:list    # what its row lost at each layer's lines, the last first, [n, units]
-    lines:list
+    lines:list   # of each layer: slopes below and above and what they lose, [n, 4, units]
     sign:Tensor  # as in `Pieces`
     def __getitem__(self, i):
         return Seen(*([t[i] for t in v] if isinstance(v, list) else v[i] for v in vars(self).values()))
@@ -1357,7 +1357,7 @@ class Answer:
     witness:object = None    # the counterexample, float64 [*input_shape]
     outputs:object = None    # of the network there, float64 [K]
     stage:str = ''           # that decided
-    seconds:float = 0.
+    seconds:float = 0.       # that it took
     reason:str = ''          # why it is unknown
     runtime:object = None    # does the file's own runtime agree with the witness? None: there was no file
     def __str__(self): return self.verdict

@@ -310,7 +310,7 @@ class MipResult:
 @dataclass(frozen=True)
 class Question:
     "A program with what is to be minimised; every point of the ball meets it"
-    program:Program
+    program:Program  # variables and rows of the network, and of what is asked
     objective:tuple  # (columns, values, constant)
     margin:tuple     # the same for the lowest margin, in units of `scale`
     scale:float      # the largest margin possible

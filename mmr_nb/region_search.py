@@ -90,7 +90,7 @@ def _send_back(net, cols, gains, l, h):
 
 # %% ../nbs/11_region_search.ipynb #4eb45ae3
 def local_values(
-    local:Local,
+    local:Local,  # the network inside the ball
     delta:Tensor, # perturbations inside the ball, [m, d]
 )->Tensor:        # pre-activations of the open units, then margins, [m, k + R]
     "The network's values inside the ball"
@@ -101,9 +101,9 @@ def local_values(
     return v
 
 def local_region(
-    local:Local,
-    on:Tensor,  # pattern of the open units, bool [k]
-)->tuple:       # (V [k + R, d], a [k + R])
+    local:Local, # the network inside the ball
+    on:Tensor,   # pattern of the open units, bool [k]
+)->tuple:        # (V [k + R, d], a [k + R])
     "The affine map of a pattern (Definition 2.1)"
     V, a, gains = local.A.clone(), local.c.clone(), local.gains(on)
     for i in local.blocks[1:]:
@@ -113,12 +113,12 @@ def local_region(
 
 # %% ../nbs/11_region_search.ipynb #582f1cd3
 def flip_unit(
-    local:Local,
-    on:Tensor,  # pattern, bool [k]
-    V:Tensor,   # its map, [k + R, d]
-    a:Tensor,   # [k + R]
-    unit:int,   # the unit to flip
-)->tuple:       # (on, V, a) on the other side
+    local:Local, # the network inside the ball
+    on:Tensor,   # pattern, bool [k]
+    V:Tensor,    # its map, [k + R, d]
+    a:Tensor,    # [k + R]
+    unit:int,    # the unit to flip
+)->tuple:        # (on, V, a) on the other side
     "A neighbouring region's map from this one's: a change of rank one"
     gains, t = local.gains(on), local.C[:, unit].clone()
     for i in local.blocks[1:]:
@@ -136,7 +136,7 @@ def half_space_distance(
     t:Tensor,         # <w, delta> >= t, [n]
     x:Tensor,         # the input, flat, [d], in the box
     p:float=inf,      # norm: 1, 2 or inf
-    box:tuple|None=(0, 1),
+    box:tuple|None=(0, 1), # range of every input; None: no box
 )->Tensor:            # [n]; 0 where x itself is in it, inf where the box holds none of it
     "Distance to half-spaces within the box (A.1)"
     norms, far = row_norms(w, dual(p)), t > 0
@@ -202,7 +202,7 @@ def polytope_distance(
     box:tuple|None=(0, 1), # range of every input; None: no box
     span:tuple=(0., inf),  # a lower bound that is known; a distance of at least the other needs no more
     solve=_shift,          # who is asked, for p = 1 and inf; another one for tests
-    seconds:float=inf,
+    seconds:float=inf,     # for the solver
 )->PolytopeDistance:
     "The nearest point of a polytope within the box, its lower bound from weights evaluated in float64 (A.2)"
     norms, (least, far) = row_norms(G, dual(p)), span
@@ -317,15 +317,16 @@ def _on_boundary(self:Nearest, delta):
 
 # %% ../nbs/11_region_search.ipynb #bb0ae9ce
 def region_sides(
-    local:Local,
-    on:Tensor,  # pattern, bool [k]
-    V:Tensor,   # its map, [k + R, d]
-    a:Tensor,   # [k + R]
-)->tuple:       # (G [k, d], h [k])
+    local:Local, # the network inside the ball
+    on:Tensor,   # pattern, bool [k]
+    V:Tensor,    # its map, [k + R, d]
+    a:Tensor,    # [k + R]
+)->tuple:        # (G [k, d], h [k])
     "A region as half-spaces G delta >= h of the open units (Definition 2.1)"
     sign = torch.where(on, 1., -1.).double()
     return sign[:, None]*V[:local.k], -sign*a[:local.k]
 
+# %% ../nbs/11_region_search.ipynb #8a66bb24
 def _decision_distance(local, best, on, V, a, i, known, limits):
     "Distance to where margin row i is not positive in a region; what is found is tried. limits: solve, seconds"
     G, h = region_sides(local, on, V, a)
@@ -443,8 +444,8 @@ class Parts:
     dist:Tensor  # [B], no adversarial example of the rival in this part is nearer
     rival:Tensor # [B], number among the rivals
     signs:Tensor # [B, k]
-    lb:Tensor    # [B, k], bounds of the units in this part
-    ub:Tensor
+    lb:Tensor    # [B, k], lower bounds of the units in this part
+    ub:Tensor    # [B, k], upper ones
     alpha:Tensor # [B, k], slopes of lower lines
     beta:Tensor  # [B, k], multipliers of fixed signs, >= 0
     def __len__(self): return len(self.dist)
@@ -454,7 +455,9 @@ class Parts:
     @property
     def free(self): return (self.lb < 0) & (self.ub > 0)
 
-def whole_ball(local):
+def whole_ball(
+    local:Local, # the network inside the ball
+)->Parts:        # [R]
     "The ball, once for every rival"
     R = len(local.rivals)
     put = lambda t: t.expand(R, -1).clone()
@@ -464,8 +467,8 @@ def whole_ball(local):
 
 # %% ../nbs/11_region_search.ipynb #0df19bea
 def half_spaces(
-    local:Local,
-    parts:Parts,
+    local:Local,  # the network inside the ball
+    parts:Parts,  # B parts of it
 )->tuple:         # (w [B, d], t [B], rows seen by the open units [B, k])
     "Where adversarial examples of each part's rival must lie: w delta + t <= 0"
     at = local.k + parts.rival
@@ -504,12 +507,12 @@ def _measured(local, best, parts):
 
 # %% ../nbs/11_region_search.ipynb #fd7db44d
 def climb(
-    local:Local,
-    best:Nearest,
-    parts:Parts,
+    local:Local,  # the network inside the ball
+    best:Nearest, # the nearest adversarial example known
+    parts:Parts,  # parts of the ball, [B]
     r:float,      # radius: parts with distance > r are left alone
-    steps:int=10,
-    lr:float=.2,
+    steps:int=10, # of the ascent
+    lr:float=.2,  # step size of slopes, and of multipliers in units of the row entries
 )->Parts:         # with their distances
     "Slopes and multipliers that move half-spaces away from x, by Adam (Wang et al. 2021, at a free radius)"
     w, t, seen = half_spaces(local, parts)
@@ -533,7 +536,7 @@ def climb(
 
 # %% ../nbs/11_region_search.ipynb #de329bbd
 def split_parts(
-    parts:Parts,
+    parts:Parts, # parts of the ball, [B]
     unit:Tensor, # which open unit in each part, [B]
 )->Parts:        # [2 B]: the halves with sign +, then those with sign -
     "Two halves of every part"
@@ -545,8 +548,14 @@ def split_parts(
         halves.append(replace(parts, signs=signs, lb=lb, ub=ub))
     return Parts.cat(halves)
 
-def choose_units(local, best, parts, r, candidates=32):
-    "The unit to split in each part, which has a free one"
+def choose_units(
+    local:Local,   # the network inside the ball
+    best:Nearest,  # the nearest adversarial example known
+    parts:Parts,   # parts that have a free unit, [B]
+    r:float,       # radius at which the halves are compared
+    candidates:int=32, # units that are split on trial in each part
+)->Tensor:         # open units, [B]
+    "The unit to split in each part: the one whose halves gain most"
     (w, t, seen), l, u = half_spaces(local, parts), parts.lb, parts.ub
     cost = torch.where(parts.free, -seen.abs()*l*u/(u - l).clamp(min=1e-300), -1.)
     top = cost.topk(min(candidates, local.k), dim=1)
@@ -574,9 +583,9 @@ def _cap_bounds(best, a, c, w, t):
 
 # %% ../nbs/11_region_search.ipynb #afed6fc0
 def tighten_caps(
-    local:Local,
-    best:Nearest,
-    parts:Parts,
+    local:Local,  # the network inside the ball
+    best:Nearest, # the nearest adversarial example known
+    parts:Parts,  # parts with their distances, [B]
     units:int=8,  # how many free units of the first open layer, the most costly first
 )->Parts:
     "Bounds of units on the cap of each part: ball and half-space"
@@ -616,10 +625,10 @@ def _first_crossing(local, best, delta):
 
 # %% ../nbs/11_region_search.ipynb #878b1591
 def descend(
-    local:Local,
-    best:Nearest,
+    local:Local,  # the network inside the ball
+    best:Nearest, # the nearest adversarial example known; a nearer one is entered
     delta:Tensor, # directions, [n, d]
-    rounds:int=6,
+    rounds:int=6, # of rays
 )->bool:          # was a nearer adversarial example found?
     "Nearer adversarial examples, ray by ray along the decision boundary"
     found, delta = False, delta[(best.norm(delta) > 0) & delta.isfinite().all(1)]
@@ -644,11 +653,11 @@ def descend(
 smaller = (.9, .97, .99)  # radii tried, relative to the best known
 
 def strike(
-    local:Local,
-    best:Nearest,
+    local:Local,  # the network inside the ball
+    best:Nearest, # the nearest adversarial example known; a nearer one is entered
     delta:Tensor, # directions to begin with, [n, d]
-    radii:tuple=smaller,
-    steps:int=10,
+    radii:tuple=smaller, # of the balls tried, relative to the best known
+    steps:int=10, # in each ball
 )->bool:          # was a nearer adversarial example found?
     "Nearer adversarial examples by gradients in smaller balls, then rays"
     found, x = descend(local, best, delta), best.flat.expand_as(delta)

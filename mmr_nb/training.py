@@ -579,6 +579,7 @@ def validation_split(
     rest, held = (torch.as_tensor(i) for i in stratified_split(data.y_train, n, seed))
     return (data.x_train[rest], data.y_train[rest]), (data.x_train[held], data.y_train[held])
 
+# %% ../nbs/13_training.ipynb #d2327376
 def _look(run, work):
     "After an epoch: training error; validation error and objective, with the end-of-run settings"
     row = dict(train_error=error_rate(run.model, work.x, work.y))
