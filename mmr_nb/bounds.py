@@ -396,9 +396,9 @@ def hidden_bounds(
         errors.append(err)
         if relu is None: return Hidden(bounds, lines, errors, (L, U))
         if known: lb, ub = torch.maximum(lb, known[k][0]), torch.minimum(ub, known[k][1])
-        if method != 'interval':
-            if k == 0: lb, ub = _norm_bounds(at, (lb, ub), err)
-            if k or not _is_exact(step, at.steps.p): lb, ub = _tighten(at, k, (lb, ub), err, lines, how)
+        if k == 0: lb, ub = _norm_bounds(at, (lb, ub), err)
+        if method != 'interval' and (k or not _is_exact(step, at.steps.p)):
+            lb, ub = _tighten(at, k, (lb, ub), err, lines, how)
         bounds.append((lb, ub))
         kind = 'fastlin' if method == 'fastlin' else 'crown'
         lines.append(_lines(relu, (lb, ub), at.zs[k], dtype, kind))

@@ -272,7 +272,7 @@ def _open_rows(walk, on, what, n=8):
     now, rest = order[:n], order[n:]
     sign = torch.where(a[now] < 0, -1., 1.)
     sign = torch.where(torch.tensor(now) < walk.local.k, sign, 1.)
-    d = half_space_distance(-sign[:, None]*V[now], sign*a[now], b.flat, b.p, b.box)
+    d = half_space_distance(-sign[:, None]*V[now], sign*a[now], b.flat, b.p, b.limits)
     for i, near in zip(now, d.tolist()):
         walk.push(max(key, near), 'facet' if i < walk.local.k else 'rival', on, i)
     if rest: walk.push(max(key, plain[rest[0]].item()), 'rows', on, (key, plain, rest))
@@ -283,7 +283,8 @@ class Nearest:
     def __init__(self, net, x, y, p, box, ub=inf, witness=None):
         self.net, self.x, self.y, self.p, self.box, self.ub, self.witness = net, x, y, p, box, ub, witness
         self.flat, self.label = x.flatten(), torch.tensor([y])
-        self.ball = unlimited_ball(self.flat[None], p, box, 'Nearest')
+        self.limits = box if box is None or isinstance(box[0], float) else tuple(t.flatten() for t in box)  # of flat
+        self.ball = unlimited_ball(self.flat[None], p, self.limits, 'Nearest')
     def within(self, r, n): # the ball of radius r around x, n times
         ball = self.ball[torch.zeros(n, dtype=torch.long)]
         return ball.with_eps(torch.full((n,), float(r), dtype=torch.float64))
@@ -331,7 +332,7 @@ def _decision_distance(local, best, on, V, a, i, known, limits):
     "Distance to where margin row i is not positive in a region; what is found is tried. limits: solve, seconds"
     G, h = region_sides(local, on, V, a)
     G, h = torch.cat([G, -V[i][None]]), torch.cat([h, a[i][None]])
-    r = polytope_distance(G, h, best.flat, best.p, best.box, (known, best.goal), *limits)
+    r = polytope_distance(G, h, best.flat, best.p, best.limits, (known, best.goal), *limits)
     if r.delta is not None: best.try_(r.delta)
     return r.lb
 
@@ -340,7 +341,7 @@ def _facet_distance(walk, on, i, key, seconds):
     (V, a), b = walk.map(on), walk.best
     G, h = region_sides(walk.local, on, V, a)
     G, h = torch.cat([G, -G[i][None]]), torch.cat([h, -h[i][None]])
-    return polytope_distance(G, h, b.flat, b.p, b.box, (key, b.goal), walk.solve, seconds).lb
+    return polytope_distance(G, h, b.flat, b.p, b.limits, (key, b.goal), walk.solve, seconds).lb
 
 # %% ../nbs/11_region_search.ipynb #ee910285
 def _walk(local, best, max_regions, end, effort):
@@ -377,9 +378,8 @@ def _start(model, x, p, box, y, who):
     "Checked arguments: (network in float64, x in float64, classes [b], norm, box)"
     check_input(x, who)
     p, net = read_norm(p, who), lower_checked(model, x, who)
-    read_box(box, x, who)
-    if box is not None and not all(isinstance(t, (int, float)) for t in box):
-        raise ValueError(f'{who}: expected a box of two numbers, or None, got {box!r}')
+    lo_hi = read_box(box, x, who)
+    if box is not None: box = tuple(map(float, box)) if all(isinstance(t, (int, float)) for t in box) else lo_hi
     if net.n_classes < 2: raise ValueError(f'{who}: expected two classes or more, got {net.n_classes}')
     x = x.double()
     if y is None: y = net(x)[1].argmax(1)
@@ -387,7 +387,7 @@ def _start(model, x, p, box, y, who):
     if y.shape != (len(x),) or y.dtype != torch.int64 or ((y < 0) | (y >= net.n_classes)).any():
         what = f'[{len(x)}], int64, from 0 to {net.n_classes - 1}'
         raise ValueError(f'{who}: expected labels y {what}, got {y}')
-    return net, x, y, p, None if box is None else tuple(map(float, box))
+    return net, x, y, p, box
 
 def _reach(x, p, box):
     "No perturbation within the box is longer"
@@ -421,7 +421,7 @@ def walk_regions(
     model,                 # nn.Module of supported operations, or Lowered in float64
     x:Tensor,              # one input, [1, *input_shape]
     p:float=inf,           # norm: 1, 2 or inf
-    box:tuple|None=(0, 1), # range of every input; None: no box
+    box:tuple|None=(0, 1), # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     y:int|None=None,       # its class; None: the class decided
     max_regions:int=6,     # regions to visit: the paper's five neighbours; inf: to the end
     timeout:float=inf,     # seconds
@@ -488,7 +488,7 @@ def half_spaces(
     return w, t, torch.cat(seen, 1) if seen else w[:, :0]
 
 # %% ../nbs/11_region_search.ipynb #aa1fc225
-def _value(best, w, t, r): return t + best.within(r, 1).steps().least(w)
+def _value(best, w, t, r): return t + best.within(r, 1).steps(w.dtype).least(w)
 
 def _uphill(local, best, parts, leaves, r):
     "Values of parts with these slopes and multipliers, and the gradients in them"
@@ -502,7 +502,7 @@ def _uphill(local, best, parts, leaves, r):
 def _measured(local, best, parts):
     "Parts with the distances of their half-spaces, where these are larger"
     w, t, _ = half_spaces(local, parts)
-    dist = half_space_distance(-w, t, best.flat, best.p, best.box).nan_to_num(0., inf, 0.)
+    dist = half_space_distance(-w, t, best.flat, best.p, best.limits).nan_to_num(0., inf, 0.)
     return replace(parts, dist=torch.maximum(parts.dist, dist))
 
 # %% ../nbs/11_region_search.ipynb #fd7db44d
@@ -561,8 +561,9 @@ def choose_units(
     top = cost.topk(min(candidates, local.k), dim=1)
     again = torch.arange(len(parts)).repeat_interleave(top.indices.shape[1])
     halves = split_parts(parts[again], top.indices.flatten())
-    after = _value(best, *half_spaces(local, halves)[:2], r).view(2, *top.indices.shape)
-    gains = split_gains(_value(best, w, t, r), after).masked_fill(top.values < 0, -inf)
+    rate = lambda w, t, _: _value(best, w.float(), t, r)  # no proof hangs on a choice: float32 will do
+    gains = split_gains(rate(w, t, seen), rate(*half_spaces(local, halves)).view(2, *top.indices.shape))
+    gains.masked_fill_(top.values < 0, -inf)
     return top.indices.gather(1, gains.argmax(1, keepdim=True))[:, 0]
 
 # %% ../nbs/11_region_search.ipynb #cf98f1dc
@@ -607,7 +608,7 @@ def _first_crossing(local, best, delta):
     "Where rays from x through delta [n, d] first change the class in the ball; inf: nowhere"
     size, lo_hi = best.norm(delta), inf
     if best.box is not None:
-        room = torch.where(delta > 0, best.box[1] - best.flat, best.flat - best.box[0])
+        room = torch.where(delta > 0, best.limits[1] - best.flat, best.flat - best.limits[0])
         lo_hi = torch.where(delta != 0, room/delta.abs(), inf).amin(1).clamp(min=1)
     end = torch.minimum(best.ub/size.clamp(min=1e-300), torch.as_tensor(lo_hi, dtype=size.dtype))
     def m(t):
@@ -644,7 +645,7 @@ def descend(
         aim = V @ hits[i] + a <= 1e-3*a.abs()
         V, a = V[aim], a[aim]
         step = projection(-V, a, best.p) if best.box is None else box_distances(
-            -V, a, best.flat.expand_as(V), best.p, best.box)[1]
+            -V, a, best.flat.expand_as(V), best.p, best.limits)[1]
         delta = torch.cat([.5*(step + hits[i]), step])
         delta = delta[delta.isfinite().all(1) & (best.norm(delta) > 0)]
     return found
@@ -673,7 +674,7 @@ def strike(
                     [g] = torch.autograd.grad(m.sum(), z)
                 if m.min() <= 0: break
                 z = z.detach()
-                down = steepest(g.nan_to_num(0, 0, 0), best.p, z, best.box)
+                down = steepest(g.nan_to_num(0, 0, 0), best.p, z, best.limits)
                 z = ball.project(z - r/4*.7**step*down)
             hit = m.argmin()
             if not m[hit] <= 0 or not descend(local, best, (z.detach() - x)[hit:hit+1]): break
@@ -759,7 +760,7 @@ def run(self:_Branch, max_parts):
 def _nearest_points(best, w, t):
     "The nearest point of each half-space w delta + t <= 0, NaN where there is none"
     if best.box is None: return projection(-w, t, best.p)
-    return box_distances(-w, t, best.flat.expand_as(w), best.p, best.box)[1]
+    return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
 
 # %% ../nbs/11_region_search.ipynb #941a616a
 @dataclass(frozen=True)
@@ -789,7 +790,7 @@ def minimal_perturbation(
     model,               # nn.Module of supported operations, or Lowered in float64
     x:Tensor,            # inputs, [b, *input_shape]
     p:float=inf,         # norm: 1, 2 or inf
-    box:tuple|None=(0, 1), # range of every input; None: no box
+    box:tuple|None=(0, 1), # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     y:Tensor|None=None,  # classes [b]; None: those decided
     timeout:float=60.,   # seconds a point; inf: no limit
     **effort,            # fields of `SearchEffort`: max_regions, rounds, batch, steps, solve
@@ -801,7 +802,8 @@ def minimal_perturbation(
     first, found = region_certificate(net, x, p, box).lb.where(norm > 0, 0.), []
     for i in range(len(x)):
         known = w[i:i+1] if norm[i] < inf else None
-        best = Nearest(net, x[i:i+1], y[i].item(), p, box, norm[i].item(), known)
+        own = box if box is None or isinstance(box[0], float) else tuple(t[i:i+1] for t in box)
+        best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
         lb, n = _search(best, time.monotonic() + seconds, effort)
         found.append((max(lb, min(first[i].item(), best.ub)), best.ub, n))
         if best.ub < inf: w[i] = best.witness[0]

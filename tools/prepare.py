@@ -47,6 +47,14 @@ def flags_off():
     return {'notest'} | ({'slow'} if os.environ.get('SLOW') == '0' else set()) | (set() if torch.cuda.is_available() else {'cuda'})
 
 
+def drop_chatter(nb):
+    "Remove the lines that HiGHS prints now and then behind Python's back"
+    for cell in nb.cells:
+        for o in cell.get('outputs', []):
+            if o.output_type == 'stream': o.text = re.sub(r'^HighsMipSolverData::.*\n?', '', o.text, flags=re.M)
+        if cell.get('outputs'): cell.outputs = [o for o in cell.outputs if o.output_type != 'stream' or o.text]
+
+
 def rerun(path, skip):
     "Run the notebook at `path` from top to bottom and keep its outputs"
     import nbformat
@@ -64,6 +72,7 @@ def rerun(path, skip):
     client = Client(nb, timeout=3600, kernel_name='python3', extra_arguments=['--log-level=ERROR'],
                     resources={'metadata': {'path': str(path.parent)}})
     client.execute()
+    drop_chatter(nb)
     nbformat.write(nb, path)
 
 
