@@ -193,11 +193,17 @@ def like(
     return t.view(-1, *(1,)*(x.dim() - 1))
 
 @patch
-def norm(self:Ball, delta): # perturbations, [b, *input_shape] -> [b]
+def norm(self:Ball,
+    delta:Tensor, # perturbations, [b, *input_shape]
+)->Tensor:        # [b]
+    "Their norms"
     return row_norms(delta.flatten(1), self.p)
 
 @patch
-def clip(self:Ball, z): # points -> points in the box
+def clip(self:Ball,
+    z:Tensor, # points, [b, *input_shape]
+)->Tensor:
+    "The nearest points of the box"
     return z.clamp(self.lo.to(z), self.hi.to(z))
 
 @patch

@@ -216,7 +216,7 @@ def mmr_train(
     autocast:bool=False,    # bfloat16 where it is safe
     tensorboard:str=None,   # folder for TensorBoard's numbers
 ):
-    "Train one of the paper's networks. Example: mmr_train --network fc1 --scheme mmr --epochs 20 --out runs/first"
+    "Train one of the paper's networks. Example: `mmr_train --network fc1 --scheme mmr --epochs 20 --out runs/first`"
     with one_line_errors('mmr_train'):
         if not out: raise ValueError('expected a folder to write to, as --out runs/first')
         check_network(network)
@@ -401,7 +401,7 @@ def mmr_certify(
     solver:str='cbc',       # of the MIPs: cbc or highs
     activation:str=None,    # relu: what lies between the weights of a .pt or .pth, which doesn't say
 ):
-    "Decide each image: certified, falsified or undecided. Example: mmr_certify --model net.onnx --data digits --eps .1"
+    "Decide each image: certified, falsified or undecided. Example: `mmr_certify --model net.onnx --data digits --eps .1`"
     with one_line_errors('mmr_certify'):
         if property: sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')

@@ -364,7 +364,7 @@ _foldable = set('''Constant ConstantOfShape Identity Reshape Flatten Transpose S
 
 # %% ../nbs/15_interchange.ipynb #efbabe77
 class OnnxNetwork(nn.Module):
-    "The graph of an ONNX file: inputs [b, *input_shape] to outputs [b, K]"
+    "The graph of an ONNX file: inputs `[b, *input_shape]` to outputs `[b, K]`"
     def __init__(self, nodes, constants, source, target, graph_shape, input_shape, output_shape):
         super().__init__()
         self.nodes, self.source, self.target = nodes, source, target
@@ -816,6 +816,7 @@ def linear(self:_Reader, e, line):
 
 @patch
 def product(self:_Reader, a, b, op, line):
+    "a*b or a/b, linear again: one of them, and what divides, is a number"
     if op == '/' and {*b} <= {None}:
         if not b.get(None): self.fail(line, 'a division by zero')
         return _times(a, 1/b[None])
@@ -827,6 +828,7 @@ def product(self:_Reader, a, b, op, line):
 # %% ../nbs/15_interchange.ipynb #9f3f3ae9
 @patch
 def formula(self:_Reader, e, line):
+    "Nested `All` and `Any` of `Atom`"
     if not isinstance(e, list) or not e or not isinstance(e[0], str):
         self.fail(line, 'expected a formula such as (<= X_0 1)')
     op, parts = e[0], e[1:]

@@ -596,16 +596,19 @@ class _Answer:
 # %% ../nbs/10_milp.ipynb #63802c7d
 @patch
 def by_gradient(self:_Answer):
+    "A witness found by gradient steps"
     if self.done: return
     self.search.best.try_(torch.zeros(1, len(self.search.span.lo)))
     if self.search.best.ub <= 0: self.reason = 'gradient'
 
 @patch
 def by_programs(self:_Answer):
+    "Rivals excluded by linear programs"
     if not self.done: self.credit('linear programs'); _exclude(self.search)
 
 @patch
-def by_mip(self:_Answer, todo): # MIPs over groups of rivals
+def by_mip(self:_Answer, todo):
+    "MIPs over groups of rivals"
     for group in [todo] if self.search.effort.together else [[s] for s in todo]:
         if self.done or not group: return
         self.credit('mip')

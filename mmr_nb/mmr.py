@@ -31,10 +31,10 @@ def mmr_loss(
     x:Tensor,           # inputs, [b, *input_shape]
     y:Tensor,           # true labels, int64 [b]
     p:float,            # norm of the perturbation, p >= 1 (the paper: 1, 2, inf); a number or its text
-    gamma_rb:float,     # $\gamma_B$, margin wanted from region boundaries, in units of the input
-    gamma_db:float,     # $\gamma_D$, margin wanted from decision boundaries
-    n_rb:int,           # $k_B$, number of nearest region boundaries; 0: the decision term alone (MMR-dD)
-    n_db:int|None=None, # $k_D$, of nearest decision boundaries; None: K (the sum over K); 0: the region term alone
+    gamma_rb:float,     # gamma_B: margin wanted from region boundaries, in units of the input
+    gamma_db:float,     # gamma_D: margin wanted from decision boundaries
+    n_rb:int,           # k_B: number of nearest region boundaries; 0: the decision term alone (MMR-dD)
+    n_db:int|None=None, # k_D: of nearest decision boundaries; None: K (the sum over K); 0: the region term alone
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
     p = read_norm(p, 'mmr_loss', among=None)

@@ -55,7 +55,7 @@ def _cached(self:Rows, key, make):
 
 @patch
 def start(self:Rows, l):
-    "Weights of layer l on what it reads: [channels, patch] of a local layer, else [n_l, n_{l-1}]"
+    "Weights of layer l on what it reads: `[channels, patch]` of a local layer, else `[n_l, n_(l-1)]`"
     step, shape = self.steps[l], self.steps[l].out_shape
     if self.is_local(l):
         return self._cached(l, lambda: pull_patch(step, self._eye(shape[0], shape[0], 1, 1)).flatten(1))
@@ -63,7 +63,10 @@ def start(self:Rows, l):
     return self._cached(l, lambda: step.transpose(self._eye(math.prod(shape), *shape)).flatten(1))
 
 @patch
-def is_large(self:Rows, l): # too large a matrix to write down
+def is_large(self:Rows,
+    l:int, # layer
+)->bool:
+    "Is the layer's matrix too large to be written down?"
     n = math.prod(self.steps[l].out_shape)*math.prod(self.steps[l].in_shape)
     return n*self.net.dtype.itemsize > 4*self.memory
 
@@ -124,7 +127,7 @@ def patches(self:Rows,
 def pull(self:Rows,
     l:int,     # layer whose input the weights stand on
     b:Tensor,  # numbers of inputs, [n]
-    h:Tensor,  # weights on the output of layer l-1 (l = 0: on the input), [n, n_{l-1}]
+    h:Tensor,  # weights on the output of layer l-1 (l = 0: on the input), [n, n_(l-1)]
 )->Tensor:     # rows, [n, d]
     "Weights on a layer's output pulled back to the input, a transposed step at a time"
     for m in range(l-1, -1, -1):
@@ -186,7 +189,7 @@ def first_norms(self:Rows,
 @patch
 def norm_bounds(self:Rows,
     l:int,    # layer, from 1 on
-    N:Tensor, # norms of layer l-1's rows or bounds of them, [b, n_{l-1}]
+    N:Tensor, # norms of layer l-1's rows or bounds of them, [b, n_(l-1)]
 )->Tensor:    # [b, n_l]
     "Upper bounds of the norms of layer l's rows, by the triangle inequality"
     t = (N*self.slopes[l-1]).view(-1, *self.steps[l].in_shape)

@@ -58,6 +58,11 @@ def for_site(target, cfg, pages, copies):
     return f"{cfg['git_url']}/blob/{cfg['branch']}/{path}{tail}"
 
 
+def plain_code(text):
+    "nbdev links symbols in the comments of a signature too, where a link is but its source"
+    return re.sub(r'```.*?```', lambda m: re.sub(r'\[(`[^`\]]+`)\]\([^)]*\)', r'\1', m[0]), text, flags=re.S)
+
+
 def prepare(cfg, quarto):
     "Fill _proc/ with the processed notebooks and all else the site needs"
     import yaml
@@ -81,7 +86,7 @@ def prepare(cfg, quarto):
             for out in cell.get('outputs', []):
                 for kind in ('text/markdown', 'text/html'):
                     if text := out.get('data', {}).get(kind):
-                        out['data'][kind] = map_links(''.join(text), lambda t: for_site(t, cfg, pages, copies))
+                        out['data'][kind] = map_links(plain_code(''.join(text)), lambda t: for_site(t, cfg, pages, copies))
         source = f"[{path.name}]({cfg['git_url']}/blob/{cfg['branch']}/nbs/{path.name}) · [run it in Colab]({cfg['colab_url']}/{path.name}) · {minutes(nb)}"
         if nb.cells[0].cell_type == 'raw': nb.cells[0].source = re.sub(r'^output-file:.*\n', '', nb.cells[0].source, flags=re.M)
         nb.cells.insert(1, mk_cell(f'::: {{.page-source}}\nMade from {source}\n:::', 'markdown'))
