@@ -5,8 +5,8 @@
 
 The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1, after five
 neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
-`minimal_perturbation`. A run that is cut goes on where it was, with the same settings. Seconds of the limit are the
-processor's.
+`minimal_perturbation`. A run that is cut goes on where it was, with the same settings; --again asks the points that are
+not exact once more. Seconds of the limit are the processor's.
 The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and seconds
 to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a network
 of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are by the
@@ -66,11 +66,12 @@ def zoo(o):
     settings = dict(net=o.net, p=o.p, data=o.data, timeout=o.timeout, threads=1, clock='processor')
     report = json.loads(file.read_text()) if file.exists() else dict(settings=settings, rows=[])
     if report['settings'] != settings: sys.exit(f'region_search: {file.name} has other settings: {report["settings"]}')
-    report['command'] = shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]])
-    for i in range(len(report['rows']), o.points):
-        report['rows'].append(point(net, data.x_test[i:i+1], data.y_test[i:i+1], p, o.timeout))
+    rows, command = report['rows'], shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]])
+    report['again' if o.again else 'command'] = command
+    for i in [k for k, r in enumerate(rows) if not r['exact']] if o.again else range(len(rows), o.points):
+        rows[i:i + 1] = [point(net, data.x_test[i:i+1], data.y_test[i:i+1], p, o.timeout)]
         write(file, report)
-        print(o.net, o.p, i, {k: v for k, v in report['rows'][-1].items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')}, flush=True)
+        print(o.net, o.p, i, {k: v for k, v in rows[i].items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')}, flush=True)
 
 
 def small(hidden, data, seed=0):
@@ -148,6 +149,7 @@ def options():
     a.add_argument('--net', help='network of the zoo'); a.add_argument('--race', action='store_true')
     a.add_argument('--p', default='inf', choices=['1', '2', 'inf']); a.add_argument('--data', default='mnist')
     a.add_argument('--points', type=int, default=10); a.add_argument('--timeout', type=float, default=5., help='seconds a point and way')
+    a.add_argument('--again', action='store_true', help='the points of a finished run that are not exact')
     a.add_argument('--hidden', type=int, default=24); a.add_argument('--out', default='results/region_search')
     o = a.parse_args()
     if bool(o.net) == o.race: a.error('expected --net NAME or --race')
