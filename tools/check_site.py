@@ -10,6 +10,7 @@ import argparse
 import base64
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -152,11 +153,12 @@ class Chromium:
         self.js('new Promise(r => setTimeout(r, 50))')
 
     def shot(self, path):
-        "A picture of the whole page"
+        "A picture of the whole page, in pieces of 8000 pixels"
         size = self('Page.getLayoutMetrics')['cssContentSize']
-        clip = dict(x=0, y=0, width=size['width'], height=min(size['height'], 8000), scale=1)
-        png = self('Page.captureScreenshot', captureBeyondViewport=True, clip=clip)['data']
-        Path(path).write_bytes(base64.b64decode(png))
+        for k, y in enumerate(range(0, math.ceil(size['height']), 8000), 1):
+            clip = dict(x=0, y=y, width=size['width'], height=min(size['height'] - y, 8000), scale=1)
+            png = self('Page.captureScreenshot', captureBeyondViewport=True, clip=clip)['data']
+            path.with_stem(f'{path.stem}-{k}').write_bytes(base64.b64decode(png))
 
     def close(self):
         "End the browser and forget its profile"
