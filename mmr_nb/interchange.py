@@ -816,7 +816,7 @@ def linear(self:_Reader, e, line):
 
 @patch
 def product(self:_Reader, a, b, op, line):
-    "a*b or a/b, linear again: one of them, and what divides, is a number"
+    "A product or quotient, linear again: one factor, and what divides, is a number"
     if op == '/' and {*b} <= {None}:
         if not b.get(None): self.fail(line, 'a division by zero')
         return _times(a, 1/b[None])
