@@ -548,6 +548,7 @@ def split_parts(
         halves.append(replace(parts, signs=signs, lb=lb, ub=ub))
     return Parts.cat(halves)
 
+# %% ../nbs/11_region_search.ipynb #b92cb91d
 def choose_units(
     local:Local,   # the network inside the ball
     best:Nearest,  # the nearest adversarial example known

@@ -659,6 +659,7 @@ def _branch(judge, case, patience):
     judge.verdict('branch_and_bound', r.status, 0., r.witness, case.eps)
     if r.lb > -inf: judge.margins('branch_and_bound', np.full(len(judge.pieces[-1][1]), r.lb))
 
+# %% ../nbs/46_soundness.ipynb #c3aaa2bb
 def _walk(judge, case, patience):
     "The walk through five neighbouring regions (A.2): a lower bound after each"
     steps = walk_regions(case.model, case.x, case.p, case.box, y=case.y, timeout=patience)
