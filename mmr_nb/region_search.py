@@ -278,12 +278,16 @@ def _open_rows(walk, on, what, n=8):
     if rest: walk.push(max(key, plain[rest[0]].item()), 'rows', on, (key, plain, rest))
 
 # %% ../nbs/11_region_search.ipynb #f6843493
+def _each_limit(box, change):
+    "A box whose tensors are changed; numbers and None stay"
+    return box and tuple(change(t) if isinstance(t, Tensor) else t for t in box)
+
 class Nearest:
     "The nearest adversarial example known of one input, checked in the network in float64"
     def __init__(self, net, x, y, p, box, ub=inf, witness=None):
         self.net, self.x, self.y, self.p, self.box, self.ub, self.witness = net, x, y, p, box, ub, witness
         self.flat, self.label = x.flatten(), torch.tensor([y])
-        self.limits = box if box is None or isinstance(box[0], float) else tuple(t.flatten() for t in box)  # of flat
+        self.limits = _each_limit(box, Tensor.flatten)  # those of flat
         self.ball = unlimited_ball(self.flat[None], p, self.limits, 'Nearest')
     def within(self, r, n): # the ball of radius r around x, n times
         ball = self.ball[torch.zeros(n, dtype=torch.long)]
@@ -801,7 +805,7 @@ def minimal_perturbation(
     first, found = region_certificate(net, x, p, box).lb.where(norm > 0, 0.), []
     for i in range(len(x)):
         known = w[i:i+1] if norm[i] < inf else None
-        own = box if box is None or isinstance(box[0], float) else tuple(t[i:i+1] for t in box)
+        own = _each_limit(box, lambda t: t[i:i+1])
         best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
         lb, n = _search(best, time.monotonic() + seconds, effort)
         found.append((max(lb, min(first[i].item(), best.ub)), best.ub, n))
