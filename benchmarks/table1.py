@@ -25,7 +25,7 @@ from mmr_nb.runs import write_file
 from mmr_nb.zoo import load_model, model_name, publish
 
 CHEAP = ('clean', 'region', 'attack', 'bound')  # stages that all points go through
-SEARCH = (*CHEAP, 'branch', 'mip')
+SEARCH = (*CHEAP, 'branch', 'search', 'mip')
 FEW = {'plain': 50, 'at': 50}                   # points searched, by scheme; others: all. Nor are there walks through regions beyond the cascade's: 2 s a point
 ABOUT = ('epochs', 'epoch', 'batch_size', 'val', 'val_error', 'seed', 'schedule', 'ema', 'augment', 'spread', 'init', 'seconds', 'device', 'command')
 
@@ -123,7 +123,7 @@ def robust_errors(table, m, search, eps, p, rounds, args):
     t = table[:m]
     wide = '' if search >= m else f' on the first {search} points only'
     attacks = f'PGD-40, the attacks of the cascade (linear regions included), {args.restarts} starts with the margin loss' + ', longer walks through linear regions'*(rounds > 0) + (f', {args.library}' if args.library else '')
-    protocol = f'first {m} test points; lb: {attacks} and witnesses of the searches; ub: regions, CROWN, then branch and bound and MIP ({args.solver}){wide}, {args.timeout:g} s a point'
+    protocol = f'first {m} test points; lb: {attacks} and witnesses of the searches; ub: regions, CROWN, then branch and bound or region search, and MIP ({args.solver}){wide}, {args.timeout:g} s a point'
     return dict(p=f'{p:g}', eps=eps, points=m, lb=float((t.status == 'falsified').mean()), ub=float((t.status != 'certified').mean()), undecided=int((t.status == 'undecided').sum()),
                 seconds_a_point=dict(mean=round(t.seconds.mean(), 4), median=round(t.seconds.median(), 4), slowest=round(t.seconds.max(), 2)), protocol=protocol)
 

@@ -3,6 +3,8 @@
     python benchmarks/verdicts.py --points 200 --out old.json          (with the one version installed, then the other)
     python benchmarks/verdicts.py --compare old.json new.json
 
+--net asks only the networks named; may be given again.
+
 A decided point that is decided otherwise is a fault of one of the two: the comparison then exits with 1.
 """
 import argparse, json, sys, time
@@ -10,13 +12,13 @@ from math import inf
 from pathlib import Path
 
 
-def verdicts(points, few, timeout, workers):
+def verdicts(names, points, few, timeout, workers):
     "{network: a letter a point} at l_inf 0.1, the first test images; `few` of networks that were not trained to be certified"
     from mmr_nb.certify import certify
     from mmr_nb.data import mnist
     from mmr_nb.zoo import list_models, load_model
     data, out = mnist(), {}
-    for name in list_models().index:
+    for name in names or list_models().index:
         n = few if name.endswith(('plain', '-at')) else points
         start = time.perf_counter()
         t = certify(load_model(name), data.x_test[:n], data.y_test[:n], .1, inf, timeout=timeout, workers=workers, progress=False)
@@ -38,6 +40,7 @@ def compare(old, new):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--points', type=int, default=200); a.add_argument('--few', type=int, default=50, help='points of networks named plain and at')
+    a.add_argument('--net', action='append', help='a network of the zoo (all)')
     a.add_argument('--timeout', type=float, default=5.); a.add_argument('--workers', type=int, default=1)
     a.add_argument('--out', help='JSON to write'); a.add_argument('--compare', nargs=2, metavar=('OLD', 'NEW'))
     o = a.parse_args()
@@ -45,7 +48,7 @@ def main():
         rows = compare(*(json.loads(Path(f).read_text()) for f in o.compare))
         print(json.dumps(rows, indent=1))
         sys.exit(any(r['flips'] for r in rows.values()))
-    text = json.dumps(verdicts(o.points, o.few, o.timeout, o.workers), indent=1)
+    text = json.dumps(verdicts(o.net, o.points, o.few, o.timeout, o.workers), indent=1)
     if o.out: Path(o.out).write_text(text + '\n')
     print(text)
 
