@@ -206,12 +206,13 @@ def _by_mip(pb, y, seconds):
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
 
 # %% ../nbs/12_certify.ipynb #72aac889
-many_units = 4000 # open units from which `branch` is chosen: it doesn't write them down
+many_units = 500 # open units from which `branch`, which doesn't write them down, is chosen in l_inf; elsewhere 8 times as many
 
 def _one_engine(pb, todo, unstable):
     "Without that of branch and search which is slower on such a ball"
-    served = pb.ball.p == inf and not fields_below(pb.net, 0)  # by envelopes
-    slower = 'search' if served or unstable is None or unstable > many_units else 'branch'
+    boxed = pb.ball.p == inf
+    many = unstable is None or unstable > (1 if boxed else 8)*many_units
+    slower = 'search' if many or boxed and not fields_below(pb.net, 0) else 'branch'  # envelopes serve a dense layer
     return [s for s in todo if s != slower] if {'branch', 'search'} <= {*todo} else todo
 
 # %% ../nbs/12_certify.ipynb #cd05a2f6
