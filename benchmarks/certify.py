@@ -1,4 +1,4 @@
-"""The cascade by stage: points, verdicts and seconds; and branch and bound beside the MIP on the same points.
+"""The cascade by stage: points, verdicts and seconds; and branch and bound, region search and the MIP on the same points.
 
     python benchmarks/certify.py --net mmr-universal=FILE.mat [--norms inf,2,1] [--points 1000] [--out results/certify.json]
 
@@ -26,10 +26,10 @@ def cascade(net, x, y, eps, p, args):
 
 
 def side_by_side(net, x, y, eps, p, which, args):
-    "Branch and bound and the MIP, each alone, on points that neither bound nor PGD decides: verdicts and seconds"
+    "Branch and bound, region search and the MIP, each alone, on points that neither bound nor PGD decides: verdicts and seconds"
     from mmr_nb.certify import certify
     out = dict(points=which)
-    for name, kw in dict(branch=dict(stages=('branch',)), cbc=dict(stages=('mip',)), highs=dict(stages=('mip',), solver='highs')).items():
+    for name, kw in dict(branch=dict(stages=('branch',)), search=dict(stages=('search',)), cbc=dict(stages=('mip',)), highs=dict(stages=('mip',), solver='highs')).items():
         r = certify(net, x[which], y[which], eps, p, timeout=args.compare_timeout, workers=args.workers, progress=args.progress, **kw)
         out[name] = dict(r.status.value_counts().to_dict(), seconds_a_point=[round(s, 2) for s in r.seconds], median_s=round(r.seconds.median(), 2), statuses=r.status.tolist())
     return out
@@ -65,7 +65,7 @@ def main():
             p, eps = float(norm), radii[norm]
             r, row = cascade(net, x, y, eps, p, args)
             row = dict(net=name, norm=norm, **row, timeout=args.timeout, workers=args.workers, machine=f'{os.cpu_count()} cores', torch=torch.__version__, python=platform.python_version())
-            hard = r['index'][r.stage.isin(('branch', 'mip'))].tolist()[:args.compare]
+            hard = r['index'][r.stage.isin(('branch', 'search', 'mip'))].tolist()[:args.compare]
             if hard: row['compare'] = dict(side_by_side(net, x, y, eps, p, hard, args), timeout=args.compare_timeout)
             print(json.dumps({k: v for k, v in row.items() if k != 'compare'}), file=sys.stderr, flush=True)
             rows = [q for q in rows if (q['net'], q['norm'], q['eps']) != (name, norm, eps)] + [row]
