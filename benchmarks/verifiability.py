@@ -33,9 +33,9 @@ def read_net(spec):
 
 
 def asked(net, data, points, timeout, stages, o):
-    "Statuses and seconds of the first test points"
-    how = {} if stages is None else dict(stages=stages)
-    table = certify(net, data.x_test[:points], data.y_test[:points], o.eps, inf, timeout=timeout, workers=1, out=o.records, progress=o.progress, **how)
+    "Statuses and seconds of the first test points; each way has records of its own, since verdicts are re-used by whoever finds them"
+    how, records = ({}, 'cascade') if stages is None else (dict(stages=stages), '-'.join(stages))
+    table = certify(net, data.x_test[:points], data.y_test[:points], o.eps, inf, timeout=timeout, workers=1, out=Path(o.records)/records, progress=o.progress, **how)
     return dict(points=points, timeout=timeout, statuses=''.join(s[0] for s in table.status), seconds=[round(s, 3) for s in table.seconds],
                 load=round(os.getloadavg()[0], 1))
 
@@ -55,7 +55,7 @@ def evaluate(net, data, o):
 
 def bounds(statuses, eps, n):
     "An entry of robust errors for the card"
-    return dict(p='inf', eps=eps, points=n, lb=statuses.count('f')/n, ub=1 - statuses.count('c')/n, protocol=f'first {n} test points, certify')
+    return dict(p='inf', eps=eps, points=n, lb=statuses.count('f')/n, ub=(n - statuses.count('c'))/n, protocol=f'first {n} test points, certify')
 
 
 def options():
