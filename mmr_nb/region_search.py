@@ -833,7 +833,7 @@ def _next_radius(r, goal, failed):
     return goal/4 if r == 0 else goal if r > .8*goal else (r + goal)/2
 
 def _patience(end, known):
-    "A ball is given up after a quarter of the time where no more is proved in it than in a smaller one"
+    "A ball is given up after a quarter of the time where no more than `known` is proved in it"
     now = time.monotonic()
     limit = now + .25*(end - now)
     return lambda s: time.monotonic() > limit and s.nearest < known and not s.found
@@ -850,7 +850,7 @@ def _search(best, end, effort):
         to, known = _next_radius(r, goal, failed), best.ub
         best.ub = to  # what an adversarial example has to be nearer than
         search = _Branch(best, end, effort)
-        n += search.run(effort.max_regions - n, _patience(end, lb if to < failed else 0.))
+        n += search.run(effort.max_regions - n, _patience(end, max(lb, to/2) if to < failed else 0.))
         open_, target = min(search.nearest, search.floor), best.goal
         lb = max(lb, min(open_, target))
         if not search.found: best.ub = known
