@@ -206,7 +206,7 @@ def _by_mip(pb, y, seconds):
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
 
 # %% ../nbs/12_certify.ipynb #72aac889
-many_units = 500 # open units from which `branch`, which doesn't write them down, is chosen in l_inf; elsewhere 8 times as many
+many_units = 500 # open units from which `branch`, which doesn't write them down, is chosen; p != inf: 8 times as many
 
 def _one_engine(pb, todo, unstable):
     "Without that of branch and search which is slower on such a ball"

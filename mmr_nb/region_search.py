@@ -838,6 +838,7 @@ def _patience(end, known):
     limit = now + .25*(end - now)
     return lambda s: time.monotonic() > limit and s.nearest < known and not s.found
 
+# %% ../nbs/11_region_search.ipynb #b3586920
 def _search(best, end, effort):
     "(lower bound, parts bounded) for one input"
     if best.ub == 0: return 0., 0
@@ -859,6 +860,14 @@ def _search(best, end, effort):
         if to >= goal: return lb if best.witness is not None else inf, n
         r, failed = to, failed if to < failed else inf
     return lb, n
+
+# %% ../nbs/11_region_search.ipynb #02e8ccc3
+def _decided(best, search, eps):
+    "(status, what decided or why nothing could) of the ball"
+    if best.witness is not None and best.ub <= eps: return 'falsified', 'search'
+    if best.witness is not None: return 'undecided', 'an adversarial example just outside'
+    if min(search.nearest, search.floor) >= best.goal: return 'certified', 'search'
+    return 'undecided', 'a region whose distance is not known well enough' if search.nearest >= best.goal else 'budget'
 
 # %% ../nbs/11_region_search.ipynb #5ff86fa5
 tol_ball = 1e-7 # distances clear eps by this times (eps + norm of x)
@@ -889,10 +898,3 @@ def search_ball(
     found = best.witness if status == 'falsified' else None
     lb = dict(certified=until, falsified=-inf).get(status, -inf)
     return BranchResult(status, lb, found, time.monotonic() - start, search.local.k, n, reason)
-
-def _decided(best, search, eps):
-    "(status, what decided or why nothing could) of the ball"
-    if best.witness is not None: return ('falsified', 'search') if best.ub <= eps else ('undecided', 'an adversarial example just outside')
-    if min(search.nearest, search.floor) >= best.goal: return 'certified', 'search'
-    return 'undecided', 'a region whose distance is not known well enough' if search.nearest >= best.goal else 'budget'
-
