@@ -4,8 +4,8 @@
 
 RUN is a folder that `mmr_train` wrote, or a .safetensors file; a name alone is looked up in the zoo. Test error on the
 full test set; the rest in the norm that the network was trained for (or --norm) on the first --points test points:
-PGD-40 as in the paper, the cascade of `certify`, stronger attacks on what it leaves open, then branch and bound and the
-MIP on the first --search points (all of them; 50 for plain and at, where few can be decided). With more than 1000
+PGD-40 as in the paper, the cascade of `certify`, stronger attacks on what it leaves open, then branch and bound or the
+region search, and the MIP, on the first --search points (all of them; 50 for plain and at, where few can be decided). With more than 1000
 points the errors on the first 1000, the paper's at l_inf, are reported besides. Verdicts are kept in --records: a run
 that was cut goes on there, and an evaluation that --out holds already is not made again. --publish puts the network
 into the zoo with these numbers.

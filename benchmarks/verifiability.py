@@ -17,40 +17,27 @@ from math import inf
 from pathlib import Path
 
 import torch
-from mmr_nb.bounds import intermediate_bounds
-from mmr_nb.certify import certify
+from mmr_nb.certify import certify, stages
 from mmr_nb.data import mnist
-from mmr_nb.networks import load_weights
 from mmr_nb.runs import write_file
 from mmr_nb.training import error_rate
-from mmr_nb.zoo import load_model, publish
+from mmr_nb.zoo import publish
+from table1 import read_net, units
 
 
-def read_net(spec):
-    "(name, network, run folder or None) of NAME or NAME=RUN"
-    name, _, run = spec.partition('=')
-    return (name, load_weights(Path(run)/'best.safetensors').float(), Path(run)) if run else (name, load_model(name), None)
-
-
-def asked(net, data, points, timeout, stages, o):
+def asked(net, data, way, points, timeout, wanted, o):
     "Statuses and seconds of the first test points; each way has records of its own, since verdicts are re-used by whoever finds them"
-    how, records = ({}, 'cascade') if stages is None else (dict(stages=stages), '-'.join(stages))
-    table = certify(net, data.x_test[:points], data.y_test[:points], o.eps, inf, timeout=timeout, workers=1, out=Path(o.records)/records, progress=o.progress, **how)
+    table = certify(net, data.x_test[:points], data.y_test[:points], o.eps, inf, timeout=timeout, workers=1, out=Path(o.records)/way, stages=wanted, progress=o.progress)
     return dict(points=points, timeout=timeout, statuses=''.join(s[0] for s in table.status), seconds=[round(s, 3) for s in table.seconds],
                 load=round(os.getloadavg()[0], 1))
 
 
-def unstable(net, x, eps):
-    "Hidden units of unknown sign, mean over points, by CROWN"
-    count = lambda a: sum(((l < 0) & (u > 0)).sum(1) for l, u in intermediate_bounds(net, a, eps))
-    return round(torch.cat([count(a) for a in x.split(50)]).double().mean().item(), 1)
-
-
 def evaluate(net, data, o):
     "What Figure 3 shows of one network"
+    unstable = units(net, data.x_test[:100], data.y_test[:100], o.eps, inf)['unstable']
     return dict(lmbd=net.card['scheme'].get('lmbd', 0.), gamma=net.card['scheme'].get('gamma_rb'), test_error=error_rate(net, data.x_test, data.y_test),
-                eps=o.eps, unstable=unstable(net, data.x_test[:100], o.eps),
-                cascade=asked(net, data, o.points, o.timeout, None, o), mip=asked(net, data, o.mip, o.mip_timeout, ('mip',), o))
+                eps=o.eps, unstable=round(sum(unstable), 1), cascade=asked(net, data, 'cascade', o.points, o.timeout, stages, o),
+                mip=asked(net, data, 'mip', o.mip, o.mip_timeout, ('mip',), o))
 
 
 def bounds(statuses, eps, n):
@@ -77,7 +64,8 @@ def main():
     torch.set_num_threads(1)
     out = Path(o.out)
     for spec in o.net:
-        name, net, run = read_net(spec)
+        name, net, run = read_net(spec, 'best')
+        if net is None: continue  # not trained yet, which read_net has said
         r = evaluate(net.requires_grad_(False).eval(), data, o)
         r['command'] = shlex.join(['python', 'benchmarks/verifiability.py', '--net', name, *(f'--{k}={getattr(o, k.replace("-", "_")):g}' for k in ('points', 'timeout', 'mip', 'mip-timeout', 'eps'))])
         report = json.loads(out.read_text()) if out.exists() else {}

@@ -192,18 +192,18 @@ def _run_batched(pb, stage, decide, y, verdicts):
 def _what(e): return f'{type(e).__name__}: {e}'.splitlines()[0][:400]
 
 # %% ../nbs/12_certify.ipynb #9e0cd223
-def _by_branching(pb, y, seconds):
+def _by_splitting(split, pb, y, seconds):
+    "Branch and bound or the region search, above the margin that a certificate needs"
     until = tol_margin*_logit_scale(pb).item()
-    return branch_and_bound(pb.net, pb.ball.x, y, *pb.asked, timeout=seconds, until=until)
-
-def _by_search(pb, y, seconds):
-    until = tol_margin*_logit_scale(pb).item()
-    return search_ball(pb.net, pb.ball.x, y, *pb.asked, timeout=seconds, until=until)
+    return split(pb.net, pb.ball.x, y, *pb.asked, timeout=seconds, until=until)
 
 def _by_mip(pb, y, seconds):
     x, (eps, p, box) = pb.ball.x, pb.asked
     layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + seconds/2)
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
+
+_searchers = dict(branch=lambda *job: _by_splitting(branch_and_bound, *job),
+                  search=lambda *job: _by_splitting(search_ball, *job), mip=_by_mip)
 
 # %% ../nbs/12_certify.ipynb #72aac889
 many_units = 500 # open units from which `branch`, which doesn't write them down, is chosen; p != inf: 8 times as many
@@ -231,8 +231,7 @@ def search_point(
         for stage in todo:
             start = time.perf_counter()
             share = (end - start)*(1. if stage == todo[-1] else .5 if pb.ball.p == inf else .8)
-            search = dict(branch=_by_branching, search=_by_search, mip=_by_mip)[stage]
-            try: result = search(pb, int(y), share) if share > 0 else 'timeout'
+            try: result = _searchers[stage](pb, int(y), share) if share > 0 else 'timeout'
             except Exception as e: result = _what(e)
             answers.append((stage, result, time.perf_counter() - start))
             if getattr(result, 'status', 'undecided') != 'undecided': break
@@ -477,7 +476,7 @@ class _Plan:
     stages:list   # in order
     solver:str    # of the MIP
     @property
-    def searches(self): return [s for s in self.stages if s in ('branch', 'search', 'mip')]
+    def searches(self): return [s for s in self.stages if s in _searchers]
     @property
     def asked(self): return dict(timeout=self.timeout, stages=self.stages, solver=self.solver)
 

@@ -895,6 +895,5 @@ def search_ball(
     search = _Branch(best, start + seconds, effort)
     n = search.run(effort.max_regions, lambda s: s.found) if least > 0 else 0
     status, reason = _decided(best, search, eps)
-    found = best.witness if status == 'falsified' else None
-    lb = dict(certified=until, falsified=-inf).get(status, -inf)
+    found, lb = best.witness if status == 'falsified' else None, until if status == 'certified' else -inf
     return BranchResult(status, lb, found, time.monotonic() - start, search.local.k, n, reason)
