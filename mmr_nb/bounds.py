@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alpha_hope', 'alpha_rows', 'interval_bounds', 'relu_lines', 'linear_minimum', 'Lines', 'Centre', 'centre_of', 'How',
            'UnitRows', 'unit_rows', 'improve', 'Hidden', 'hidden_bounds', 'read_network', 'intermediate_bounds',
-           'margin_rows', 'adam_step', 'margin_bounds', 'certified_radius', 'robust_logits']
+           'margin_rows', 'adam_step', 'margin_bounds', 'certified_radius', 'robust_logits', 'robust_intervals']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
 import math, time
@@ -727,3 +727,33 @@ def robust_logits(
         zs, logits = net(x.to(net.dtype))
         at = Centre(net, ball, ball.steps(net.dtype), [z.double() for z in zs], logits.double())
         return -_margins(at, y, How(method, hidden))[0].to(net.dtype)
+
+# %% ../nbs/08_bounds.ipynb #3f12a133
+def _worst_logits(net, y, L, U):
+    "Upper bounds of f_s - f_y from intervals of the last hidden layer, [b, K]"
+    (pi, s), K, bias = _rivals(y, net.n_classes), net.n_classes, net.affines[-1].bias
+    rows = margin_rows(net, y[pi], s).view(len(y), K - 1, -1)
+    m, r = (((U + v*L)/2).flatten(1)[..., None] for v in (1, -1))
+    lb = (rows @ m - rows.abs() @ r)[..., 0] + (bias[y[pi]] - bias[s]).view(len(y), K - 1)
+    return lb.new_zeros(len(y), K).scatter(1, s.view(len(y), K - 1), -lb)
+
+def robust_intervals(
+    model,           # nn.Module of supported operations, in the type it is trained in
+    x:Tensor,        # inputs, [b, *input_shape]
+    y:Tensor,        # labels, [b]
+    eps,             # radius in l_inf: one number or [b]
+    box=(0., 1.),    # range of every input: numbers, or tensors that broadcast to one; None: no box
+)->tuple:            # (upper bounds of f_s - f_y [b, K], 0 at s = y; (lb, ub) of every hidden layer, [b, n_l] each)
+    "Interval bounds with gradients, to train on (Gowal et al.; Xiao et al.); no proof: the last step may round up"
+    ball = read_ball(x, eps, inf, box, 'robust_intervals')
+    net = _chain(lower(model, x.shape[1:], training=True))
+    check_labels(y, x, net.n_classes, 'robust_intervals')
+    near, hidden = ball.eps.view(-1, *[1]*(x.dim() - 1)), []
+    L = torch.maximum(ball.lo, ball.x - near).to(net.dtype)
+    U = torch.minimum(ball.hi, ball.x + near).to(net.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        for step, relu in chain(net)[:-1]:
+            L, U = _interval_step(step, L, U)
+            hidden.append((L.flatten(1), U.flatten(1)))
+            L, U = relu(L), relu(U)
+        return _worst_logits(net, y, L, U), hidden

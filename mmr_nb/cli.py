@@ -194,14 +194,14 @@ def _report_run(history, images, out):
 def mmr_train(
     data:str='mnist5k',     # data set: mnist5k, digits (come along), mnist, fmnist, gts, cifar10 (downloaded)
     network:str='fc1',      # architecture of the paper: fc1, fc10 or cnn
-    scheme:str='mmr',       # what to minimise: plain, at, kw, mmr, mmr+at, mmr-dD or mmr-universal
+    scheme:str='mmr',       # plain, at, kw, rs, mmr, mmr+at, mmr-dD, mmr-universal or mtl-ibp
     norm:str='inf',         # norm to be robust in: inf, 2 or 1
     epochs:int=100,         # passes over the training images; the schedules stretch with them
     out:str=None,           # folder for weights, history and checkpoint (required)
     resume:bool=False,      # go on with the run that the folder holds
     lmbd:float=None,        # weight of the MMR term; the paper's if not given
     gamma:float=None,       # distance worth reaching, of both kinds of boundaries; the paper's if not given
-    eps:str=None,           # radius of at, mmr+at and kw, as 0.1 or 8/255; the data set's if not given
+    eps:str=None,           # radius of at, mmr+at, kw, rs, mtl-ibp, as 0.1 or 8/255; by the data set if not given
     lr:float=None,          # learning rate of Adam; the paper's if not given
     set:str='',             # other hyperparameters of the scheme, as n_rb=0.5:0.2,warmup=0.3
     schedule:str='drop',    # of the learning rate: drop (the paper's), cosine or onecycle

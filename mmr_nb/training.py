@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['schedules', 'tol_stuck', 'paper_schemes', 'step_options', 'linear_ramp', 'lr_drop', 'lr_cosine', 'lr_onecycle',
-           'Plain', 'MMR', 'Universal', 'KW', 'stuck', 'Adversarial', 'paper_scheme', 'spread_biases',
+           'Plain', 'MMR', 'Universal', 'KW', 'stuck', 'Adversarial', 'RS', 'MTLIBP', 'paper_scheme', 'spread_biases',
            'shift_and_mirror', 'error_rate', 'TrainingStopped', 'validation_split', 'train', 'tensorboard_callback']
 
 # %% ../nbs/13_training.ipynb #c3ad7f86
@@ -25,7 +25,7 @@ from .runs import check_same_run, claim_run, digest, read_checkpoint, save_check
 from .networks import check_copy, copy_network, describe, lower, save_weights
 from .mmr import mmr_loss, mmr_universal_loss
 from .attacks import pgd
-from .bounds import robust_logits
+from .bounds import robust_intervals, robust_logits
 
 # %% ../nbs/13_training.ipynb #979e812c
 def linear_ramp(
@@ -249,6 +249,59 @@ class Adversarial:
             adv = pgd(model, x[:n], y[:n], self.eps, self.p, steps=self.steps, generator=generator)
         return self.scheme.loss(model, torch.cat([adv.detach().to(x.dtype), x[n:]]), y, t, generator)
 
+# %% ../nbs/13_training.ipynb #adb0a042
+def _attacked(scheme, model, x, y, eps, generator):
+    "Every image of a batch attacked, for the losses of others"
+    with _full_precision(x):
+        return pgd(model, x, y, eps, inf, steps=scheme.steps, generator=generator).detach().to(x.dtype)
+
+@dataclass(frozen=True)
+class RS:
+    "Attacked images, stable ReLUs, sparse weights, in l_inf: `rs` (Xiao et al., ICLR 2019)"
+    eps:float          # radius of the attack and of the intervals
+    w_rs:float = 1e-4  # weight of the stability of each unit
+    w_l1:float = 2e-5  # weight of the hidden layers' matrices, sum of absolute values
+    steps:int = 8      # of PGD
+    warmup:float = .5  # fraction of the run over which the attack's radius rises from a tenth
+    lr:float = 1e-4    # Adam's learning rate
+    @property
+    def name(self): return 'rs'
+    def __post_init__(self):
+        _check_positive(self, 'eps', 'w_rs', 'w_l1', 'lr', 'steps'); _check_ramps('RS', (1, 1), self.warmup)
+    def loss(self, model, x, y, t, generator=None):
+        "Mean cross-entropy of attacked images, less the weighted stability, plus the weighted matrices"
+        eps = linear_ramp(t, self.eps/10, self.eps, self.warmup)
+        ce = F.cross_entropy(model(_attacked(self, model, x, y, eps, generator)), y)
+        _, hidden = robust_intervals(model, x, y, self.eps)
+        rs = -sum(torch.tanh(1 + lb*ub).sum() for lb, ub in hidden)/len(x)
+        *layers, _ = lower(model, x.shape[1:], check=False, training=True).affines
+        l1 = sum(step.map(torch.abs).linear(x.new_ones(1, *step.in_shape)).sum() for step in layers)
+        return ce + self.w_rs*rs + self.w_l1*l1, dict(ce=ce, rs=rs, l1=l1, eps=eps)
+
+# %% ../nbs/13_training.ipynb #8939f5ce
+@dataclass(frozen=True)
+class MTLIBP:
+    "A mixture of the losses of an attack and of intervals, in l_inf: `mtl-ibp` (De Palma et al., ICLR 2024)"
+    eps:float          # radius of both: twice the one that is certified later
+    alpha:float = .01  # share of the intervals' loss
+    w_l1:float = 1e-5  # weight of all weights' absolute values
+    steps:int = 1      # of the attack
+    warmup:float = .3  # fraction of the run over which the radius rises from a hundredth
+    lr:float = 5e-4    # Adam's learning rate
+    @property
+    def name(self): return 'mtl-ibp'
+    def __post_init__(self):
+        _check_positive(self, 'eps', 'w_l1', 'lr', 'steps'); _check_ramps('MTLIBP', (1, 1), self.warmup)
+        if not 0 < self.alpha <= 1: raise ValueError(f'MTLIBP: expected alpha in (0, 1], got {self.alpha}')
+    def loss(self, model, x, y, t, generator=None):
+        "(1 - alpha) times the attacked images' cross-entropy, alpha times the worst-case logits', and the weights"
+        eps = linear_ramp(t, self.eps/100, self.eps, self.warmup)
+        ce = F.cross_entropy(model(_attacked(self, model, x, y, eps, generator)), y)
+        robust = F.cross_entropy(robust_intervals(model, x, y, eps)[0], y)
+        l1 = sum(w.abs().sum() for w in model.parameters() if w.dim() > 1)
+        objective = (1 - self.alpha)*ce + self.alpha*robust + self.w_l1*l1
+        return objective, dict(ce=ce, robust_ce=robust, l1=l1, eps=eps)
+
 # %% ../nbs/13_training.ipynb #5ea8afdc
 @lru_cache
 def _read_table(name): return pd.read_csv(files('mmr_nb')/'data'/name, dtype=str, keep_default_na=False)
@@ -279,12 +332,16 @@ def _universal_values(data):
     return dict(values, lr=5e-4 if data in ('mnist', 'fmnist') else 1e-3)
 
 # %% ../nbs/13_training.ipynb #4de9e39d
-paper_schemes = ('plain', 'at', 'kw', 'mmr', 'mmr+at', 'mmr-dD', 'mmr-universal')
+paper_schemes = ('plain', 'at', 'kw', 'rs', 'mmr', 'mmr+at', 'mmr-dD', 'mmr-universal', 'mtl-ibp')
 
 def _paper_start(
     scheme, data, network, p):
     "(kind of scheme, its hyperparameters, those it must have) as the paper has them; `data` as in its tables"
     if scheme == 'mmr-universal': return Universal, _universal_values(data), ()
+    if scheme in ('rs', 'mtl-ibp'):
+        if p != inf: raise ValueError(f'paper_scheme: {scheme} is made for l_inf, got p = {p:g}')
+        eps = paper_eps[data].get(inf)
+        return (RS, dict(eps=eps), ('eps',)) if scheme == 'rs' else (MTLIBP, dict(eps=2*eps), ('eps',))
     hidden = 'interval' if network == 'cnn' else None
     if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden=hidden), ('eps',)
     if scheme in ('plain', 'at'): return Plain, _paper_values(scheme, data, network, p), ()
@@ -297,9 +354,9 @@ def paper_scheme(
     scheme:str,        # one of `paper_schemes`
     data:str,          # data set, as 'mnist'; 'mnist5k' and 'digits' take those of 'mnist'
     network:str,       # 'fc1' or 'cnn'; others need lmbd, gamma_rb and gamma_db among the changes
-    p:float=inf,       # norm: inf or 2; mmr-universal is the same for all
+    p:float=inf,       # norm: inf or 2; rs and mtl-ibp: inf; mmr-universal is the same for all
     **changes,         # any hyperparameter to set otherwise, as lmbd=1.5
-):                     # Plain, MMR, Universal, KW or Adversarial
+):                     # Plain, MMR, Universal, KW, RS, MTLIBP or Adversarial
     "A scheme with the paper's final hyperparameters (B.1; results/paper/hyperparameters.csv, mmr_universal.csv)"
     if scheme not in paper_schemes:
         raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
