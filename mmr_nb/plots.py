@@ -263,7 +263,8 @@ def plot_balls(
 # %% ../nbs/06_plots.ipynb #7184b11b
 # the same in all figures
 scheme_colors = {'plain': 'tab:orange', 'mmr': 'tab:blue', 'at': 'tab:green',
-                 'mmr+at': 'tab:purple', 'kw': 'tab:red', 'mmr-universal': 'tab:brown'}
+                 'mmr+at': 'tab:purple', 'kw': 'tab:red', 'mmr-universal': 'tab:brown',
+                 'rs': 'tab:olive', 'mtl-ibp': 'tab:cyan'}
 
 def plot_distances(
     certificates:dict, # name -> RegionCertificate

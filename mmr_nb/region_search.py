@@ -6,8 +6,8 @@
 __all__ = ['tol_polytope', 'tol_exact', 'prices', 'smaller', 'farthest', 'tol_ball', 'Local', 'local_network', 'local_values',
            'local_region', 'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'WalkStep',
            'Nearest', 'region_sides', 'WalkEffort', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb',
-           'split_parts', 'choose_units', 'tighten_caps', 'descend', 'strike', 'MinimalPerturbation', 'SearchEffort',
-           'minimal_perturbation', 'search_ball']
+           'box_units', 'raise_half_spaces', 'split_parts', 'choose_units', 'tighten_caps', 'descend', 'strike',
+           'MinimalPerturbation', 'SearchEffort', 'minimal_perturbation', 'search_ball']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
 import heapq, math, time
@@ -24,6 +24,8 @@ from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, steepest
 from .bounds import adam_step, intermediate_bounds
 from .branch import BranchResult, split_gains
+from .envelope import BoxUnits, raise_minorants
+from .patches import fields_below
 from .milp import read_timeout
 
 # %% ../nbs/11_region_search.ipynb #23435a64
@@ -158,7 +160,8 @@ def _shift(G, h, lo, hi, r, p, seconds=inf):
         rhs, low, high = np.append(-h, r), np.zeros(2*d), np.concatenate([hi, -lo])
     else: A, rhs, low, high = np.hstack([-G, -one]), -h, np.maximum(lo, -r), np.minimum(hi, r)
     bounds = np.stack([np.append(low, -1.), np.append(high, inf)], 1)
-    options = {} if seconds == inf else dict(time_limit=max(seconds, 1e-3))
+    options = dict(presolve=False)  # which takes longer than the rest, and gives up on some
+    if seconds < inf: options['time_limit'] = max(seconds, 1e-3)
     a = linprog(np.eye(len(bounds))[-1], A, rhs, bounds=bounds, method='highs', options=options)
     if a.status != 0 or not np.isfinite(a.x).all(): return None
     delta = a.x[:d] - a.x[d:2*d] if p == 1 else a.x[:d]
@@ -473,6 +476,15 @@ def whole_ball(
     return Parts(zero.new_zeros(R), torch.arange(R), zero, put(local.lb), put(local.ub), put(alpha), zero)
 
 # %% ../nbs/11_region_search.ipynb #0df19bea
+def _lines(local, parts, i):
+    "Lines of the open units in a slice: (still free, slopes below, slopes above, heights above), [B, n] each"
+    lb, ub, leak = parts.lb[:, i], parts.ub[:, i], local.leak[i]
+    free, on = (lb < 0) & (ub > 0), lb >= 0
+    up = torch.where(on, 1., leak)
+    up = torch.where(free, (ub - leak*lb)/torch.where(free, ub - lb, 1.), up)
+    height = torch.where(free, torch.maximum((leak - up)*lb, (1 - up)*ub), 0.)
+    return free, torch.where(free, parts.alpha[:, i], up), up, height
+
 def half_spaces(
     local:Local,  # the network inside the ball
     parts:Parts,  # B parts of it
@@ -481,12 +493,7 @@ def half_spaces(
     at = local.k + parts.rival
     w, t, below, seen = local.A[at], local.c[at], local.C[at], []
     for i in reversed(local.blocks[:-1]):
-        row, lb, ub, leak = below[:, i], parts.lb[:, i], parts.ub[:, i], local.leak[i]
-        free, on = (lb < 0) & (ub > 0), lb >= 0
-        up = torch.where(on, 1., leak)
-        up = torch.where(free, (ub - leak*lb)/torch.where(free, ub - lb, 1.), up)
-        low = torch.where(free, parts.alpha[:, i], up)
-        height = torch.where(free, torch.maximum((leak - up)*lb, (1 - up)*ub), 0.)
+        row, (_, low, up, height) = below[:, i], _lines(local, parts, i)
         pos, neg = row.clamp(min=0), row.clamp(max=0)
         g = pos*low + neg*up - parts.signs[:, i]*parts.beta[:, i]
         t = t + (neg*height).sum(1) + g @ local.c[i]
@@ -506,9 +513,8 @@ def _uphill(local, best, parts, leaves, r):
         grads = torch.autograd.grad(v.sum(), mine, materialize_grads=True, allow_unused=True)
     return v.detach(), grads
 
-def _measured(local, best, parts):
+def _measured(best, parts, w, t):
     "Parts with the distances of their half-spaces, where these are larger"
-    w, t, _ = half_spaces(local, parts)
     dist = half_space_distance(-w, t, best.flat, best.p, best.limits).nan_to_num(0., inf, 0.)
     return replace(parts, dist=torch.maximum(parts.dist, dist))
 
@@ -539,7 +545,35 @@ def climb(
             leaf[go] += lr*.97**step*s*adam_step((g*s).nan_to_num(0), averages, go, step)
         leaves[0].clamp_(max=1).copy_(torch.maximum(leaves[0], local.leak))
         leaves[1].clamp_(min=0).mul_(parts.signs != 0)
-    return _measured(local, best, replace(parts, alpha=kept[0], beta=kept[1]))
+    parts = replace(parts, alpha=kept[0], beta=kept[1])
+    return _measured(best, parts, *half_spaces(local, parts)[:2])
+
+# %% ../nbs/11_region_search.ipynb #5cfede39
+def box_units(
+    local:Local,  # the network inside the ball
+    best:Nearest, # the nearest adversarial example known
+)->BoxUnits|None: # None where envelopes don't serve: another norm, a convolution, no open unit
+    "The first layer's open units on the ball of the best distance, a box"
+    first = slice(local.sizes[0] if local.sizes else 0)
+    if best.p != inf or not first.stop or fields_below(best.net, 0): return None
+    box = best.within(best.ub, 1).steps()
+    return BoxUnits(local.A[first], local.c[first], local.leak[first], box.lo[0], box.hi[0])
+
+def raise_half_spaces(
+    local:Local,    # the network inside the ball
+    parts:Parts,    # B parts of it
+    halves:tuple,   # (w, t, seen) as `half_spaces` gives them
+    units:BoxUnits, # the first layer
+    steps:int=4,    # of `raise_minorants`
+)->tuple:           # (w, t, seen): half-spaces that are no nearer, within the units' box
+    "Half-spaces moved away from x by the first layer's envelopes (Tjandraatmadja et al. 2020)"
+    (w, t, seen), first = halves, slice(len(units.z))
+    free, low, up, height = _lines(local, parts, first)
+    row = torch.where(free, seen[:, first], 0.)
+    pos, neg = row.clamp(min=0), row.clamp(max=0)
+    g = pos*low + neg*up
+    line = w - g @ units.W, t - (neg*height).sum(1) - g @ units.z
+    return *raise_minorants(units, w, t, line, row, steps), seen
 
 # %% ../nbs/11_region_search.ipynb #de329bbd
 def split_parts(
@@ -589,22 +623,40 @@ def _cap_bounds(best, a, c, w, t):
         lows.append((least + sign*c[..., None] + rho*t[:, None, None]).amax(2))
     return lows[0], -lows[1]
 
+def _box_cap_bounds(best, a, c, w, t):
+    "The same in l_inf for units that all parts share, a [n, d]: on a box sums of |a + rho w| are distances in l_1"
+    box, tiny = best.within(best.ub, 1).steps(), 1e-300
+    mid, rad = (box.hi[0] + box.lo[0])/2, (box.hi[0] - box.lo[0])/2
+    sizes = row_norms(a*rad, 1), row_norms(w*rad, 1)
+    unit, way = (v*rad/size.clamp(min=tiny)[:, None] for v, size in zip((a, w), sizes))
+    price = torch.tensor(prices, dtype=w.dtype)[:, None, None]
+    rho, lows = price*(sizes[0]/sizes[1].clamp(min=tiny)[:, None]), []
+    for sign in (1., -1.):
+        far = torch.cdist((price*way).flatten(0, 1), -sign*unit, p=1).view_as(rho)
+        lows.append((sign*(a @ mid + c) + rho*(w @ mid + t)[:, None] - sizes[0]*far).amax(0))
+    return lows[0], -lows[1]
+
 # %% ../nbs/11_region_search.ipynb #afed6fc0
 def tighten_caps(
     local:Local,  # the network inside the ball
     best:Nearest, # the nearest adversarial example known
     parts:Parts,  # parts with their distances, [B]
-    units:int=8,  # how many free units of the first open layer, the most costly first
+    halves:tuple|None=None, # their half-spaces (w, t, seen); None: as `half_spaces` gives them
+    units:int=8,  # how many free units of the first open layer, the most costly first; l_inf: of all parts together
 )->Parts:
     "Bounds of units on the cap of each part: ball and half-space"
     first = local.sizes[0] if local.sizes else 0
     if not first or not len(parts): return parts
-    w, t, seen = half_spaces(local, parts)
+    w, t, seen = halves or half_spaces(local, parts)
     l, u = parts.lb[:, :first], parts.ub[:, :first]
     cost = torch.where((l < 0) & (u > 0), -seen[:, :first].abs()*l*u/(u - l).clamp(min=1e-300), -1.)
-    value, at = cost.topk(min(units, first), dim=1)
-    low, high = _cap_bounds(best, local.A[at], local.c[at], w, t)
-    l, u, asked = l.gather(1, at), u.gather(1, at), value > 0
+    if best.p == inf:
+        at = cost.sum(0).topk(min(units, first)).indices.expand(len(parts), -1)
+        low, high = _box_cap_bounds(best, local.A[at[0]], local.c[at[0]], w, t)
+    else:
+        at = cost.topk(min(units, first), dim=1).indices
+        low, high = _cap_bounds(best, local.A[at], local.c[at], w, t)
+    l, u, asked = l.gather(1, at), u.gather(1, at), cost.gather(1, at) > 0
     l, u = torch.where(asked, torch.maximum(l, low), l), torch.where(asked, torch.minimum(u, high), u)
     dist = torch.where((l > u).any(1), inf, parts.dist)
     u = torch.maximum(l, u)
@@ -612,24 +664,21 @@ def tighten_caps(
 
 # %% ../nbs/11_region_search.ipynb #3516612f
 def _first_crossing(local, best, delta):
-    "Where rays from x through delta [n, d] first change the class in the ball; inf: nowhere"
-    size, lo_hi = best.norm(delta), inf
-    if best.box is not None:
-        room = torch.where(delta > 0, best.limits[1] - best.flat, best.flat - best.limits[0])
-        lo_hi = torch.where(delta != 0, room/delta.abs(), inf).amin(1).clamp(min=1)
-    end = torch.minimum(best.ub/size.clamp(min=1e-300), torch.as_tensor(lo_hi, dtype=size.dtype))
-    def m(t):
-        points = (t[..., None]*delta[:, None]).flatten(0, 1)
-        return local_values(local, points)[:, local.k:].amin(1).view_as(t)
-    grid = torch.linspace(0, 1, 25, dtype=size.dtype)[1:]*end[:, None]
+    "Where rays from x through delta [n, d], along the box where they meet it, first change the class; inf: nowhere"
+    end = best.ub/best.norm(delta).clamp(min=1e-300)
+    def along(t): # [n, m] -> [n, m, d]
+        points = t[..., None]*delta[:, None]
+        return points if best.box is None else points.clamp(best.limits[0] - best.flat, best.limits[1] - best.flat)
+    def m(t): return local_values(local, along(t).flatten(0, 1))[:, local.k:].amin(1).view_as(t)
+    grid = torch.linspace(0, 1, 25, dtype=delta.dtype)[1:]*end[:, None]
     for _ in range(4):
         hit = m(grid) <= 0
         first = hit.to(torch.uint8).argmax(1, keepdim=True)
         high = grid.gather(1, first)
         before = grid.gather(1, (first - 1).clamp(min=0))
         low = torch.where(first > 0, before, high - (grid[:, 1:2] - grid[:, :1]))
-        grid = low + torch.linspace(0, 1, 25, dtype=size.dtype)[1:]*(high - low)
-    return torch.where(hit.any(1, keepdim=True), high, inf)*delta
+        grid = low + torch.linspace(0, 1, 25, dtype=delta.dtype)[1:]*(high - low)
+    return torch.where(hit.any(1, keepdim=True), along(high)[:, 0], inf)
 
 # %% ../nbs/11_region_search.ipynb #878b1591
 def descend(
@@ -714,8 +763,17 @@ class _Branch:
         n, b = len(parts), self.best
         parts = climb(self.local, b, parts, b.goal, self.steps)
         parts = parts[parts.dist < b.goal]
-        self.push(tighten_caps(self.local, b, parts))
+        halves, units = self.halves(parts)
+        parts = _measured(b, parts, *halves[:2])
+        open_ = parts.dist < b.goal
+        parts, halves = parts[open_], [t[open_] for t in halves]
+        self.push(tighten_caps(self.local, b, parts, halves, len(units.z) if units else 8))
         return n
+    def halves(self, parts):
+        "Half-spaces of parts, raised where envelopes serve; the units that they are of"
+        halves, units = half_spaces(self.local, parts), box_units(self.local, self.best)
+        if units and len(parts): halves = raise_half_spaces(self.local, parts, halves, units)
+        return halves, units
 
 # %% ../nbs/11_region_search.ipynb #c3f35be2
 @patch
@@ -755,7 +813,7 @@ def run(self:_Branch, max_parts, enough=lambda search: False):
         if self.best.ub < .97*self.eps: self.shrink()
         parts = self.pop(self.batch)
         if parts is None: break
-        w, t, _ = half_spaces(self.local, parts[:4])
+        (w, t, _), _ = self.halves(parts[:4])
         radii, points = smaller if n < 100 else smaller[1:], _nearest_points(self.best, w, t)
         if strike(self.local, self.best, points, radii):
             self.push(parts)
