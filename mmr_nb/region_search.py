@@ -17,7 +17,8 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from scipy.optimize import linprog, nnls
 from torch import Tensor
-from .ball import check_input, dual, exact_arithmetic, margin, read_ball, read_box, read_norm, row_norms, unlimited_ball
+from .ball import (check_input, dual, exact_arithmetic, margin, read_ball, read_box, read_norm, row_norms,
+                         unlimited_ball)
 from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
@@ -759,21 +760,26 @@ class _Branch:
         while self.heap and len(got) < n and self.heap[0][0] < self.best.goal:
             got.append(heapq.heappop(self.heap)[2])
         return Parts.cat(got) if got else None
-    def bound(self, parts):
-        n, b = len(parts), self.best
-        parts = climb(self.local, b, parts, b.goal, self.steps)
-        parts = parts[parts.dist < b.goal]
-        halves, units = self.halves(parts)
-        parts = _measured(b, parts, *halves[:2])
-        open_ = parts.dist < b.goal
-        parts, halves = parts[open_], [t[open_] for t in halves]
-        self.push(tighten_caps(self.local, b, parts, halves, len(units.z) if units else 8))
-        return n
-    def halves(self, parts):
-        "Half-spaces of parts, raised where envelopes serve; the units that they are of"
-        halves, units = half_spaces(self.local, parts), box_units(self.local, self.best)
-        if units and len(parts): halves = raise_half_spaces(self.local, parts, halves, units)
-        return halves, units
+
+# %% ../nbs/11_region_search.ipynb #9d34e77c
+@patch
+def halves(self:_Branch, parts):
+    "Half-spaces of parts, raised where envelopes serve; the units that they are of"
+    halves, units = half_spaces(self.local, parts), box_units(self.local, self.best)
+    if units and len(parts): halves = raise_half_spaces(self.local, parts, halves, units)
+    return halves, units
+
+@patch
+def bound(self:_Branch, parts):
+    n, b = len(parts), self.best
+    parts = climb(self.local, b, parts, b.goal, self.steps)
+    parts = parts[parts.dist < b.goal]
+    halves, units = self.halves(parts)
+    parts = _measured(b, parts, *halves[:2])
+    open_ = parts.dist < b.goal
+    parts, halves = parts[open_], [t[open_] for t in halves]
+    self.push(tighten_caps(self.local, b, parts, halves, len(units.z) if units else 8))
+    return n
 
 # %% ../nbs/11_region_search.ipynb #c3f35be2
 @patch
