@@ -738,7 +738,7 @@ def _worst_logits(net, y, L, U):
     return lb.new_zeros(len(y), K).scatter(1, s.view(len(y), K - 1), -lb)
 
 def robust_intervals(
-    model,           # nn.Module of supported operations, in the type it is trained in
+    model,           # nn.Module of supported operations, in the type it is trained in; or Lowered
     x:Tensor,        # inputs, [b, *input_shape]
     y:Tensor,        # labels, [b]
     eps,             # radius in l_inf: one number or [b]

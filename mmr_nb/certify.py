@@ -212,7 +212,7 @@ def _one_engine(pb, todo, unstable):
     "Without that of branch and search which is slower on such a ball"
     boxed = pb.ball.p == inf
     many = unstable is None or unstable > (1 if boxed else 8)*many_units
-    slower = 'search' if many or boxed and not fields_below(pb.net, 0) else 'branch'  # dense layers: deep ones want re-tightening
+    slower = 'search' if many or boxed and not fields_below(pb.net, 0) else 'branch'
     return [s for s in todo if s != slower] if {'branch', 'search'} <= {*todo} else todo
 
 # %% ../nbs/12_certify.ipynb #cd05a2f6

@@ -23,7 +23,7 @@ from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, steepest
-from .bounds import adam_step, intermediate_bounds
+from .bounds import adam_step, intermediate_bounds, relu_lines
 from .branch import BranchResult, split_gains
 from .envelope import BoxUnits, raise_minorants
 from .patches import fields_below
@@ -479,11 +479,7 @@ def whole_ball(
 # %% ../nbs/11_region_search.ipynb #0df19bea
 def _lines(local, parts, i):
     "Lines of the open units in a slice: (still free, slopes below, slopes above, heights above), [B, n] each"
-    lb, ub, leak = parts.lb[:, i], parts.ub[:, i], local.leak[i]
-    free, on = (lb < 0) & (ub > 0), lb >= 0
-    up = torch.where(on, 1., leak)
-    up = torch.where(free, (ub - leak*lb)/torch.where(free, ub - lb, 1.), up)
-    height = torch.where(free, torch.maximum((leak - up)*lb, (1 - up)*ub), 0.)
+    free, (_, up, height) = parts.free[:, i], relu_lines(parts.lb[:, i], parts.ub[:, i], local.leak[i], 'fastlin')
     return free, torch.where(free, parts.alpha[:, i], up), up, height
 
 def half_spaces(
@@ -658,7 +654,8 @@ def tighten_caps(
         at = cost.topk(min(units, first), dim=1).indices
         low, high = _cap_bounds(best, local.A[at], local.c[at], w, t)
     l, u, asked = l.gather(1, at), u.gather(1, at), cost.gather(1, at) > 0
-    l, u = torch.where(asked, torch.maximum(l, low), l), torch.where(asked, torch.minimum(u, high), u)
+    l = torch.where(asked & (low > l), low, l)  # a bound that is NaN tells nothing
+    u = torch.where(asked & (high < u), high, u)
     dist = torch.where((l > u).any(1), inf, parts.dist)
     u = torch.maximum(l, u)
     return replace(parts, dist=dist, lb=parts.lb.scatter(1, at, l), ub=parts.ub.scatter(1, at, u))
@@ -763,22 +760,21 @@ class _Branch:
 
 # %% ../nbs/11_region_search.ipynb #9d34e77c
 @patch
-def halves(self:_Branch, parts):
-    "Half-spaces of parts, raised where envelopes serve; the units that they are of"
-    halves, units = half_spaces(self.local, parts), box_units(self.local, self.best)
-    if units and len(parts): halves = raise_half_spaces(self.local, parts, halves, units)
-    return halves, units
+def raised(self:_Branch, parts):
+    "Parts that are still open, their half-spaces, and how many units of their caps to ask: all where envelopes serve"
+    b, units, halves = self.best, box_units(self.local, self.best), half_spaces(self.local, parts)
+    if units is None or not len(parts): return parts, halves, 8
+    halves = raise_half_spaces(self.local, parts, halves, units)
+    parts = _measured(b, parts, *halves[:2])
+    open_ = parts.dist < b.goal
+    return parts[open_], [t[open_] for t in halves], len(units.z)
 
 @patch
 def bound(self:_Branch, parts):
     n, b = len(parts), self.best
     parts = climb(self.local, b, parts, b.goal, self.steps)
-    parts = parts[parts.dist < b.goal]
-    halves, units = self.halves(parts)
-    parts = _measured(b, parts, *halves[:2])
-    open_ = parts.dist < b.goal
-    parts, halves = parts[open_], [t[open_] for t in halves]
-    self.push(tighten_caps(self.local, b, parts, halves, len(units.z) if units else 8))
+    parts, halves, many = self.raised(parts[parts.dist < b.goal])
+    self.push(tighten_caps(self.local, b, parts, halves, many))
     return n
 
 # %% ../nbs/11_region_search.ipynb #c3f35be2
@@ -819,7 +815,7 @@ def run(self:_Branch, max_parts, enough=lambda search: False):
         if self.best.ub < .97*self.eps: self.shrink()
         parts = self.pop(self.batch)
         if parts is None: break
-        (w, t, _), _ = self.halves(parts[:4])
+        w, t, _ = half_spaces(self.local, parts[:4])
         radii, points = smaller if n < 100 else smaller[1:], _nearest_points(self.best, w, t)
         if strike(self.local, self.best, points, radii):
             self.push(parts)

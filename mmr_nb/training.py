@@ -227,6 +227,11 @@ def stuck(
             "(hidden=None, method='crown')")
 
 # %% ../nbs/13_training.ipynb #ac567f93
+def _attacked(model, x, y, eps, p, steps, generator):
+    "Images moved by PGD, in their own type"
+    with _full_precision(x): adv = pgd(model, x, y, eps, p, steps=steps, generator=generator)
+    return adv.detach().to(x.dtype)
+
 @dataclass(frozen=True)
 class Adversarial:
     "Another scheme on batches half of which are PGD examples: `at`, `mmr+at` (B.1)"
@@ -245,16 +250,10 @@ class Adversarial:
     def loss(self, model, x, y, t, generator=None):
         "The wrapped scheme's loss on half clean, half attacked images"
         n = len(x)//2
-        with _full_precision(x):
-            adv = pgd(model, x[:n], y[:n], self.eps, self.p, steps=self.steps, generator=generator)
-        return self.scheme.loss(model, torch.cat([adv.detach().to(x.dtype), x[n:]]), y, t, generator)
+        adv = _attacked(model, x[:n], y[:n], self.eps, self.p, self.steps, generator)
+        return self.scheme.loss(model, torch.cat([adv, x[n:]]), y, t, generator)
 
 # %% ../nbs/13_training.ipynb #adb0a042
-def _attacked(scheme, model, x, y, eps, generator):
-    "Every image of a batch attacked, for the losses of others"
-    with _full_precision(x):
-        return pgd(model, x, y, eps, inf, steps=scheme.steps, generator=generator).detach().to(x.dtype)
-
 @dataclass(frozen=True)
 class RS:
     "Attacked images, stable ReLUs, sparse weights, in l_inf: `rs` (Xiao et al., ICLR 2019)"
@@ -271,11 +270,11 @@ class RS:
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of attacked images, less the weighted stability, plus the weighted matrices"
         eps = linear_ramp(t, self.eps/10, self.eps, self.warmup)
-        ce = F.cross_entropy(model(_attacked(self, model, x, y, eps, generator)), y)
-        _, hidden = robust_intervals(model, x, y, self.eps)
+        ce = F.cross_entropy(model(_attacked(model, x, y, eps, inf, self.steps, generator)), y)
+        net = lower(model, x.shape[1:], check=False, training=True)
+        _, hidden = robust_intervals(net, x, y, self.eps)
         rs = -sum(torch.tanh(1 + lb*ub).sum() for lb, ub in hidden)/len(x)
-        *layers, _ = lower(model, x.shape[1:], check=False, training=True).affines
-        l1 = sum(step.map(torch.abs).linear(x.new_ones(1, *step.in_shape)).sum() for step in layers)
+        l1 = sum(step.map(torch.abs).linear(x.new_ones(1, *step.in_shape)).sum() for step in net.affines[:-1])
         return ce + self.w_rs*rs + self.w_l1*l1, dict(ce=ce, rs=rs, l1=l1, eps=eps)
 
 # %% ../nbs/13_training.ipynb #8939f5ce
@@ -296,7 +295,7 @@ class MTLIBP:
     def loss(self, model, x, y, t, generator=None):
         "(1 - alpha) times the attacked images' cross-entropy, alpha times the worst-case logits', and the weights"
         eps = linear_ramp(t, self.eps/100, self.eps, self.warmup)
-        ce = F.cross_entropy(model(_attacked(self, model, x, y, eps, generator)), y)
+        ce = F.cross_entropy(model(_attacked(model, x, y, eps, inf, self.steps, generator)), y)
         robust = F.cross_entropy(robust_intervals(model, x, y, eps)[0], y)
         l1 = sum(w.abs().sum() for w in model.parameters() if w.dim() > 1)
         objective = (1 - self.alpha)*ce + self.alpha*robust + self.w_l1*l1
