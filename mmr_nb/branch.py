@@ -608,7 +608,7 @@ def _root(net, net64, ball, y, plan, end):
     return root
 
 def _checked_plan(plan):
-    for name, lowest in dict(steps=0, batch=1, candidates=1, memory=1).items():
+    for name, lowest in dict(steps=0, batch=1, candidates=1, chords=0, memory=1).items():
         n = getattr(plan, name)
         if not n >= lowest: raise ValueError(f'branch_and_bound: expected {name} >= {lowest}, got {n!r}')
     return plan

@@ -278,8 +278,7 @@ def exact_distance(
     box:tuple=(0., 1.),   # (lowest, highest) value of an input, or None
     below=0.,             # look for f_y - f_s <= this, one number or [K]
     limit:float=inf,      # don't look farther than this
-    programs:int=600,     # give up after as many; `lb` then says how far the search came
-    steps:int=50_000,     # or after as many; where many hyperplanes go through x, regions need no program
+    programs:int=600,     # give up after as many, or 80 times as many steps; `lb` then says how far the search came
 )->ExactDistance:
     "The minimal adversarial perturbation (section 3) by enumerating linear regions, nearest first"
     if p not in (1, 2, inf): raise ValueError(f'exact_distance: expected p = 1, 2 or inf, got {p}')
@@ -288,7 +287,7 @@ def exact_distance(
     pieces = affine_pieces(plain, plain.shape)
     below = np.broadcast_to(np.asarray(below, dtype=float), len(pieces[-1][1]))
     tree = _RegionTree(pieces, flat, y, p, box, below, limit)
-    for _ in range(steps):
+    for _ in range(80*programs):  # where many hyperplanes go through x, regions need no program
         if not tree.heap or tree.programs > programs: break
         node = heapq.heappop(tree.heap)
         if node.late: tree.solve(node)
