@@ -7,6 +7,7 @@ __all__ = ['temperature', 'mixtures', 'fill', 'BoxUnits', 'raise_minorants', 'ro
 
 # %% ../nbs/47_envelope.ipynb #e0000003
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ def rows_alike(
     units:BoxUnits, # the ReLUs and their box
     w:Tensor,       # slopes of rows, zero where they depend on nothing, [n, d]
     h:Tensor,       # entries of the units, [n, m]
-):                  # of each group: (rows, units with an entry, coordinates); rows of constants are left out
+)->Iterator:        # of each group: (rows, units with an entry, coordinates); rows of constants are left out
     "Rows in groups that depend on the same coordinates: units of a convolution that look at the same place"
     seen, group = ((w != 0) | ((h != 0).float() @ (units.W != 0).float() > 0)).unique(dim=0, return_inverse=True)
     where = lambda t: t.nonzero()[:, 0]
