@@ -655,9 +655,8 @@ def _radius(judge, case, patience, method):
 
 def _branch(judge, case, patience):
     "Branch and bound, in float32 or float64, convolutions with envelopes or without; it bounds every margin"
-    dtype, few = (None, torch.float64)[case.seed//2 % 2], (0, inf)[case.seed//4 % 2]
-    with mock.patch.object(sys.modules[branch_and_bound.__module__], 'few_units', few):
-        r = branch_and_bound(case.model, case.x, case.y, case.eps, case.p, case.box, patience, dtype=dtype)
+    how = dict(dtype=(None, torch.float64)[case.seed//2 % 2]) | ({}, dict(few_units=0, chords=0))[case.seed//4 % 2]
+    r = branch_and_bound(case.model, case.x, case.y, case.eps, case.p, case.box, patience, **how)
     judge.verdict('branch_and_bound', r.status, 0., r.witness, case.eps)
     if r.lb > -inf: judge.margins('branch_and_bound', np.full(len(judge.pieces[-1][1]), r.lb))
 
