@@ -913,16 +913,18 @@ near_enough = .97 # of the nearest example known: from there on the search is qu
 
 def _clear_balls(best, end, effort):
     "By branch and bound: (radius of a ball that is clear, of one that could not be cleared or inf, parts bounded)"
-    r, failed, n = 0., inf, 0
-    while r < near_enough*best.ub and n < effort.max_regions:
-        left, limit = end - time.monotonic(), min(failed, best.ub)
-        if not (left > 0 and limit - r > .01*best.ub): break
-        to = limit/4 if r == 0 else (r + limit)/2
-        seconds = .25*left if left < inf else 10.
+    r, failed, n, to, share = 0., inf, 0, near_enough*best.ub, .1
+    while r < near_enough*best.ub and n < effort.max_regions and (left := end - time.monotonic()) > 0:
+        seconds = share*left if left < inf else 40*share
         said = branch_and_bound(best.net, best.x, best.y, to, best.p, best.box, seconds, until=best.until)
         n += said.domains
+        nearer = said.witness is not None and best.try_((said.witness - best.x).flatten())
+        if nearer and failed == inf: to = near_enough*best.ub; continue
         if said.status == 'certified': r = to
-        elif said.witness is None or not best.try_((said.witness - best.x).flatten()): failed = to
+        elif not nearer: failed = to
+        limit = min(failed, best.ub)
+        if limit - r <= .01*best.ub: break
+        to, share = limit/4 if r == 0 else (r + limit)/2, .25
     return r, failed if failed < near_enough*best.ub else inf, n
 
 
