@@ -922,6 +922,7 @@ def _clear_balls(best, end, effort):
         if nearer and failed == inf: to = near_enough*best.ub; continue
         if said.status == 'certified': r = to
         elif not nearer: failed = to
+        if len(best.net.relus) < 2: break  # what bounds a single layer better, the search knows too
         limit = min(failed, best.ub)
         if limit - r <= .01*best.ub: break
         to, share = limit/4 if r == 0 else (r + limit)/2, .25
