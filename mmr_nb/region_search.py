@@ -843,7 +843,6 @@ def _ways_in(best, w, t):
     if best.box is None: return projection(-w, t, best.p)
     return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
 
-
 # %% ../nbs/11_region_search.ipynb #941a616a
 @dataclass(frozen=True)
 class MinimalPerturbation:
@@ -927,7 +926,6 @@ def _clear_balls(best, end, effort):
         if limit - r <= .01*best.ub: break
         to, share = limit/4 if r == 0 else (r + limit)/2, .25
     return r, failed if failed < near_enough*best.ub else inf, n
-
 
 # %% ../nbs/11_region_search.ipynb #b3586920
 def _search(best, end, effort):

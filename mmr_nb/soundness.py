@@ -160,9 +160,9 @@ def _linear_program(G, h, lo, hi, p):
         A = np.hstack([np.vstack([-G, eye, -eye]), np.repeat([0., -1.], (len(G), 2*d))[:, None]])
         cost, rhs = np.eye(d + 1)[-1], np.concatenate([-h, np.zeros(2*d)])
         low, high = np.append(lo, 0), np.append(hi, inf)
-    for presolve in (True, False):  # which gives up on some
-        tight = dict(primal_feasibility_tolerance=tol_program, dual_feasibility_tolerance=tol_program, presolve=presolve)
-        r = linprog(cost, A, rhs, bounds=np.stack([low, high], 1), method='highs', options=tight)
+    tight = dict(primal_feasibility_tolerance=tol_program, dual_feasibility_tolerance=tol_program)
+    for method in ('highs', 'highs-ipm'):  # the simplex method gives up on some
+        r = linprog(cost, A, rhs, bounds=np.stack([low, high], 1), method=method, options=tight)
         if r.status in (0, 2): break
     if r.status == 2: return None
     if r.status != 0: raise ArithmeticError(f'exact_distance: a linear program ended with: {r.message}')
