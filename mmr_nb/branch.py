@@ -19,6 +19,7 @@ from .bounds import (Centre, How, UnitRows, adam_step, centre_of, hidden_bounds,
                            read_network, unit_rows)
 from .attacks import settle_witness, steepest
 from .envelope import BoxUnits, raise_minorants, rows_alike
+from .parabola import ball_units, climb_curvatures, curvatures, raise_parabolas, weighted
 from .patches import fields_below
 
 # %% ../nbs/09_branch.ipynb #56dfb881
@@ -157,17 +158,19 @@ def objective(self:Root,
 
 # %% ../nbs/09_branch.ipynb #39eb2d10
 @patch
-def box_units(self:Root):
-    "The first layer's units of unknown sign as functions of the perturbation; None where envelopes don't serve"
-    if not self.layers or not len(self.layers[0].cols) or self.at.steps.p != inf: return None
+def first_units(self:Root):
+    "The first layer's units of unknown sign as functions of the perturbation; None where neither envelopes nor parabolas serve"
+    if not self.layers or not len(self.layers[0].cols) or self.at.steps.p == 1: return None
     if self.units is not None and len(self.units.z) == len(self.layers[0].cols): return self.units
-    L, lo, hi = self.layers[0], self.at.steps.lo[0].double(), self.at.steps.hi[0].double()
+    L, ball = self.layers[0], self.at.ball.steps(torch.float64)
     W = unit_rows(self.net64.affines[0], L.cols, torch.ones_like(L.z).double())
-    self.units = BoxUnits(W, L.z.double(), L.leak.double(), lo, hi)
+    parts = W, L.z.double(), L.leak.double()
+    self.units = ball_units(*parts, ball) if ball.p == 2 else BoxUnits(*parts, ball.lo[0], ball.hi[0])
+    self.curves = L.z.new_zeros(self.net.n_classes, len(L.cols)).double()
     return self.units
 
 def _to_first(root, k, h, base, domains):
-    "Rows on layer k's inputs as sums over the first layer: (chords' minorants, linear part, entries of the open units)"
+    "Rows on layer k's inputs as sums over the first layer: (chords' minorants, linear part, entries of the open units, slopes below)"
     L, sign, beta = root.layers[0], domains.signs[0], domains.beta[0]
     h, loss, _ = _backward(root.net, root.layers, domains, k, h, 1)
     low, up, gap_low, gap_up = _lines(L, domains.lb[0], domains.ub[0], domains.alpha[0])
@@ -180,33 +183,52 @@ def _to_first(root, k, h, base, domains):
     down = lambda rows: root.net64.affines[0].transpose(rows).flatten(1)
     lost = (pos*gap_low - neg*gap_up).sum(1, dtype=torch.float64)
     free = free.double()
-    return (down(chords), const - lost), (down(line), const - free @ L.y.double()), free
+    return (down(chords), const - lost), (down(line), const - free @ L.y.double()), free, low.double()
 
 # %% ../nbs/09_branch.ipynb #15b1e717
 @patch
 def raised(self:Root, k, h, base, domains, steps):
-    "Lower bounds [B] of rows as `_ascend` has them, with envelopes in the first layer; -inf where there are none"
-    units, none = self.box_units(), torch.full_like(base, -inf)
+    "Lower bounds [B] of rows as `_ascend` has them, with envelopes or parabolas in the first layer; -inf where there are none"
+    units, none = self.first_units(), torch.full_like(base, -inf)
     if units is None or not steps or not len(h): return none
     ball, out = self.at.ball.steps(torch.float64), []
     for c in torch.arange(len(h), device=h.device).split(max(1, self.memory//(2**11*units.W.shape[1]))):
         if self.late: return torch.cat([*out, none[sum(map(len, out)):]])
-        chords, line, free = _to_first(self, k, h[c], base[c], domains[c])
-        w, const = self.raise_alike(units, chords, line, free, steps)
+        w, const = self.raise_alike(units, k, h[c], base[c], domains[c], steps)
         out.append((ball.least(w) + const).nan_to_num(-inf, -inf, -inf))
     return torch.cat([none[:0], *out])
 
 @patch
-def raise_alike(self:Root, units, chords, line, free, steps):
-    "`raise_minorants` for rows that depend on the same coordinates together, on those alone"
-    (w, const), (u, v) = chords, line
+def raise_alike(self:Root, units, k, h, base, domains, steps):
+    "Minorants of rows that depend on the same coordinates raised together, on those alone"
+    (w, const), (u, v), free, low = _to_first(self, k, h, base, domains)
+    span, D = [t[0].double() for t in (domains.lb, domains.ub)], None
+    if k == len(self.layers) and self.at.steps.p == 2: D = self.curvatures(units, (u, v), free, low, span, domains)
     for rows, some, coords in rows_alike(units, w.abs() + u.abs(), free):
         part = units.part(some, coords)
         for r in rows.split(max(1, 2**24//max(1, part.W.numel()))):  # the clock is asked twice a second
             if self.late: return w, const  # chords prove something too
-            at = r[:, None], coords
-            w[at], const[r] = raise_minorants(part, w[at], const[r], (u[at], v[r]), free[r[:, None], some], steps)
+            at, of = (r[:, None], coords), lambda t: t[r[:, None], some]
+            line, mine = (u[at], v[r]), (of(low), [of(t) for t in span])
+            if isinstance(part, BoxUnits): w[at], const[r] = raise_minorants(part, w[at], const[r], line, of(free), steps)
+            else: w[at], const[r] = _raise_curved(part, w[at], const[r], line, of(free), *mine, D if D is None else of(D), steps, self.end)
     return w, const
+
+# %% ../nbs/09_branch.ipynb #513f0882
+def _raise_curved(units, w, const, line, free, low, span, D, steps, end):
+    "`raise_parabolas` with these curvatures, or some found for these rows"
+    if D is None:
+        D = curvatures(units, weighted(units, free, span))
+        D = climb_curvatures(units, line, free, low, span, D, steps=10, end=end)
+    return raise_parabolas(units, w, const, line, free, low, span, D, steps=steps)
+
+@patch
+def curvatures(self:Root, units, line, free, low, span, domains):
+    "Of each margin, [B, m], found where whole balls are asked about"
+    if not any(s.any() for s in domains.signs):
+        D = curvatures(units, weighted(units, free, span))
+        self.curves[domains.rival] = climb_curvatures(units, line, free, low, span, D, end=self.end)
+    return self.curves[domains.rival]
 
 # %% ../nbs/09_branch.ipynb #79a9787f
 @patch
@@ -557,7 +579,8 @@ def branch(self:_Search, left, most=inf):
 def plans(self:_Search):
     "(steps of the envelopes, sub-domains that may be bounded with them), one plan after another"
     root, plan = self.root, self.plan
-    if not plan.envelope or root.at.steps.p != inf: return [(0, inf)]
+    if not plan.envelope or root.at.steps.p == 1: return [(0, inf)]
+    if root.at.steps.p == 2: return [(0, plan.chords), (plan.envelope, inf)]
     if not fields_below(root.net, 0): return [(plan.envelope, inf)]
     return [(0, inf)] if root.unstable <= plan.few_units else [(0, plan.chords), (plan.envelope, inf)]
 
