@@ -33,12 +33,12 @@ def plain_network(name):
     return net.eval()
 
 
-def decided(net, x, y, eps, timeout):
+def decided(net, x, y, eps, p, timeout):
     "Status, stage, open units and seconds of one point"
     clock = time.process_time
     with mock.patch('time.monotonic', clock), mock.patch('time.perf_counter', clock):
         start = clock()
-        r = certify(net, x, y, eps, inf, timeout=timeout, workers=1, progress=False, stages=stages).iloc[0]
+        r = certify(net, x, y, eps, p, timeout=timeout, workers=1, progress=False, stages=stages).iloc[0]
         seconds = round(clock() - start, 2)
     unstable = None if pd.isna(r.unstable) else int(r.unstable)
     return dict(status=r.status, stage=r.stage, unstable=unstable, seconds=seconds)
@@ -47,6 +47,7 @@ def decided(net, x, y, eps, timeout):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('net'); a.add_argument('eps', type=float)
+    a.add_argument('--p', type=float, default=inf, help='norm: 1, 2 or inf')
     a.add_argument('--first', type=int, default=0, help='test point to begin with')
     a.add_argument('--points', type=int, default=12, help='how many that are classified correctly')
     a.add_argument('--timeout', type=float, default=60., help='processor seconds a point')
@@ -56,7 +57,7 @@ def main():
     while left:
         x, y = data.x_test[k:k + 1], data.y_test[k:k + 1]
         if net(x).argmax(1) == y:
-            print(json.dumps(dict(point=k, **decided(net, x, y, o.eps, o.timeout))), flush=True)
+            print(json.dumps(dict(point=k, **decided(net, x, y, o.eps, o.p, o.timeout))), flush=True)
             left -= 1
         k += 1
 

@@ -669,7 +669,7 @@ def _walk(judge, case, patience):
     judge.nothing_nearer('walk_regions', steps[-1].lb)
 
 def _nearest(judge, case, patience):
-    "The search for the minimal perturbation: both bounds"
+    "The search for the minimal perturbation, in l_inf with parabolas or mostly without: both bounds"
     how = ({}, dict(worth=-inf))[case.seed//2 % 2] # parabolas as a rule
     r = minimal_perturbation(case.model, case.x, case.p, case.box, y=torch.tensor([case.y]), timeout=patience, **how)
     judge.nothing_nearer('minimal_perturbation', r.lb.item())
