@@ -2,6 +2,7 @@
 
     python benchmarks/decided.py mnist-fc4x256-linf-plain .016 --points 12 --timeout 60
     PYTHONPATH=OTHER python benchmarks/decided.py ...   (the code of another checkout, as old as `certify` itself)
+    python benchmarks/decided.py ... --into results/hard.json   (the points as one more run in that file)
 
 So it takes nothing from the package but `certify` and the data; a network is read from its card and weights into plain
 layers. Points that are misclassified are left out. The clock is the processor's, so that a busy machine decides as much
@@ -9,11 +10,15 @@ as an idle one. No MIP.
 """
 import argparse
 import json
+import os
+import subprocess
 import time
+from datetime import date
 from math import inf
 from pathlib import Path
 from unittest import mock
 
+import mmr_nb
 import pandas as pd
 import torch
 from mmr_nb.certify import certify
@@ -44,6 +49,22 @@ def decided(net, x, y, eps, p, timeout):
     return dict(status=r.status, stage=r.stage, unstable=unstable, seconds=seconds)
 
 
+def revision():
+    "The commit of the package that was asked"
+    at = Path(mmr_nb.__file__).parent
+    return subprocess.run(['git', '-C', at, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
+
+
+def join(file, o, points):
+    "One more run in a file of runs"
+    report = json.loads(file.read_text())
+    about = dict(code=revision(), date=date.today().isoformat(), net=o.net, p=f'{o.p:g}', eps=o.eps, timeout=o.timeout)
+    report['runs'].append(dict(about, points=points))
+    tmp = file.with_suffix('.tmp')
+    tmp.write_text(json.dumps(report, indent=1) + '\n')
+    os.replace(tmp, file)
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('net'); a.add_argument('eps', type=float)
@@ -51,15 +72,17 @@ def main():
     a.add_argument('--first', type=int, default=0, help='test point to begin with')
     a.add_argument('--points', type=int, default=12, help='how many that are classified correctly')
     a.add_argument('--timeout', type=float, default=60., help='processor seconds a point')
+    a.add_argument('--into', type=Path, help='file of runs that these points join')
     o = a.parse_args()
     torch.set_num_threads(1)
-    net, data, k, left = plain_network(o.net), mnist(), o.first, o.points
-    while left:
+    net, data, k, rows = plain_network(o.net), mnist(), o.first, []
+    while len(rows) < o.points:
         x, y = data.x_test[k:k + 1], data.y_test[k:k + 1]
         if net(x).argmax(1) == y:
-            print(json.dumps(dict(point=k, **decided(net, x, y, o.eps, o.p, o.timeout))), flush=True)
-            left -= 1
+            rows.append(dict(point=k, **decided(net, x, y, o.eps, o.p, o.timeout)))
+            print(json.dumps(rows[-1]), flush=True)
         k += 1
+    if o.into: join(o.into, o, rows)
 
 
 if __name__ == '__main__': main()
