@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alpha_hope', 'alpha_rows', 'interval_bounds', 'relu_lines', 'linear_minimum', 'Lines', 'Centre', 'centre_of', 'How',
            'UnitRows', 'unit_rows', 'improve', 'Hidden', 'hidden_bounds', 'read_network', 'intermediate_bounds',
-           'margin_rows', 'adam_step', 'margin_bounds', 'certified_radius', 'robust_logits', 'robust_intervals']
+           'margin_rows', 'margin_bounds', 'certified_radius', 'robust_logits', 'robust_intervals']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
 import math, time
@@ -16,6 +16,7 @@ from torch import Tensor
 from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball
 from .lowering import Affine, Conv, Dense, Lowered, Scale, chain, lower, lower_checked, run
 from .patches import Field, fields_below, pull_patch, windows
+from .parabola import adam_step
 
 # %% ../nbs/08_bounds.ipynb #557b1390
 def _magnitude(step, v):
@@ -489,18 +490,6 @@ def _margins(at, y, how, known=None):
     v = lead[pi, s] - err[pi, s] + (torch.cat(out) if out else 0)
     v = v.nan_to_num(-inf, inf, -inf)
     return torch.zeros_like(lead).index_put((pi, s), v), err, hidden
-
-# %% ../nbs/08_bounds.ipynb #b77fb78b
-def adam_step(
-    g:Tensor,     # gradients of the rows that climb, [m, ...]
-    moments:tuple,# averages of gradients and of their squares, of all rows [n, ...]; changed in place
-    rows:Tensor,  # which rows climb, [m]
-    t:int,        # number of this step, from 1
-)->Tensor:        # steps of size about one, [m, ...]
-    "Adam's step (Kingma and Ba 2015) for some rows of a batch"
-    m1, m2 = moments
-    m1[rows], m2[rows] = .9*m1[rows] + .1*g, .999*m2[rows] + .001*g*g
-    return m1[rows]/(1 - .9**t)/((m2[rows]/(1 - .999**t)).sqrt() + 1e-12)
 
 # %% ../nbs/08_bounds.ipynb #ca82738d
 alpha_hope = 4    # a point is given up when five steps brought some rival less than 1/(1 + alpha_hope) of the way

@@ -9,17 +9,18 @@ __all__ = ['tol_blurred', 'lr_ascent', 'least_gain', 'Layer', 'Domains', 'Root',
 # %% ../nbs/09_branch.ipynb #9fe5de7c
 import heapq, math, time
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 import torch
 from fastcore.basics import patch
 from scipy.optimize import linprog
 from torch import Tensor
 from .ball import exact_arithmetic, margin, read_ball
-from .bounds import (Centre, How, UnitRows, adam_step, centre_of, hidden_bounds, improve, margin_rows,
+from .bounds import (Centre, How, UnitRows, centre_of, hidden_bounds, improve, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, steepest
 from .envelope import BoxUnits, raise_minorants, rows_alike
-from .parabola import ball_units, climb_curvatures, curvatures, raise_parabolas, weighted
+from .parabola import adam_step, ball_units, climb_curvatures, curvatures, raise_parabolas, weighted
 from .patches import fields_below
 
 # %% ../nbs/09_branch.ipynb #56dfb881
@@ -159,7 +160,7 @@ def objective(self:Root,
 # %% ../nbs/09_branch.ipynb #39eb2d10
 @patch
 def first_units(self:Root):
-    "The first layer's units of unknown sign as functions of the perturbation; None where neither envelopes nor parabolas serve"
+    "The first layer's units of unknown sign, for envelopes or parabolas; None where neither serve"
     if not self.layers or not len(self.layers[0].cols) or self.at.steps.p == 1: return None
     if self.units is not None and len(self.units.z) == len(self.layers[0].cols): return self.units
     L, ball = self.layers[0], self.at.ball.steps(torch.float64)
@@ -170,7 +171,7 @@ def first_units(self:Root):
     return self.units
 
 def _to_first(root, k, h, base, domains):
-    "Rows on layer k's inputs as sums over the first layer: (chords' minorants, linear part, entries of the open units, slopes below)"
+    "Rows on layer k's inputs as (chords' minorants, linear part, entries of the first layer's open units, slopes below)"
     L, sign, beta = root.layers[0], domains.signs[0], domains.beta[0]
     h, loss, _ = _backward(root.net, root.layers, domains, k, h, 1)
     low, up, gap_low, gap_up = _lines(L, domains.lb[0], domains.ub[0], domains.alpha[0])
@@ -188,7 +189,7 @@ def _to_first(root, k, h, base, domains):
 # %% ../nbs/09_branch.ipynb #15b1e717
 @patch
 def raised(self:Root, k, h, base, domains, steps):
-    "Lower bounds [B] of rows as `_ascend` has them, with envelopes or parabolas in the first layer; -inf where there are none"
+    "Lower bounds [B] of rows as `_ascend` has them, by envelopes or parabolas; -inf where there are none"
     units, none = self.first_units(), torch.full_like(base, -inf)
     if units is None or not steps or not len(h): return none
     ball, out = self.at.ball.steps(torch.float64), []
@@ -210,14 +211,18 @@ def raise_alike(self:Root, units, k, h, base, domains, steps):
             if self.late: return w, const  # chords prove something too
             at, of = (r[:, None], coords), lambda t: t[r[:, None], some]
             line, mine = (u[at], v[r]), (of(low), [of(t) for t in span])
-            if isinstance(part, BoxUnits): w[at], const[r] = raise_minorants(part, w[at], const[r], line, of(free), steps)
-            else: w[at], const[r] = _raise_curved(part, w[at], const[r], line, of(free), *mine, D if D is None else of(D), steps, self.end)
+            now = w[at], const[r], line, of(free)
+            if D is not None: mine = *mine, of(D)
+            up = raise_minorants if isinstance(part, BoxUnits) else partial(_raise_curved, lines=mine, end=self.end)
+            w[at], const[r] = up(part, *now, steps=steps)
     return w, const
 
 # %% ../nbs/09_branch.ipynb #513f0882
-def _raise_curved(units, w, const, line, free, low, span, D, steps, end):
-    "`raise_parabolas` with these curvatures, or some found for these rows"
-    if D is None:
+def _raise_curved(units, w, const, line, free, lines, steps, end):
+    "`raise_parabolas` by lines below, intervals and these curvatures, or some found for these rows"
+    low, span, *D = lines
+    if D: D, = D
+    else:
         D = curvatures(units, weighted(units, free, span))
         D = climb_curvatures(units, line, free, low, span, D, steps=10, end=end)
     return raise_parabolas(units, w, const, line, free, low, span, D, steps=steps)

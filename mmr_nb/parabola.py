@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['n_vectors', 'n_mixing', 'scales', 'n_shares', 'around', 'first_tangents', 'power', 'most_climbed', 'n_pricing',
            'least_price', 'parabola', 'BallUnits', 'ball_units', 'curvatures', 'weighted', 'raise_parabolas',
-           'climb_curvatures', 'priced']
+           'adam_step', 'climb_curvatures', 'priced']
 
 # %% ../nbs/48_parabola.ipynb #48000003
 import time
@@ -14,7 +14,6 @@ from math import inf
 import torch
 from torch import Tensor
 from .ball import Steps
-from .bounds import adam_step
 
 # %% ../nbs/48_parabola.ipynb #48000008
 def parabola(
@@ -34,7 +33,7 @@ def parabola(
 # %% ../nbs/48_parabola.ipynb #48000013
 @dataclass(frozen=True)
 class BallUnits:
-    "ReLUs of linear functions z + W delta on a ball within lo <= delta <= hi; R ways to charge for coordinates; all float64"
+    "ReLUs of linear functions z + W delta on a ball in a box, with R ways to charge for coordinates; all float64"
     W:Tensor      # [m, d]
     z:Tensor      # [m]
     leak:Tensor   # slopes below zero, in [0, 1], [m]
@@ -214,7 +213,19 @@ def raise_parabolas(
     better = least > units.ball.least(w) + c  # never where it is NaN
     return torch.where(better[:, None], new_w, w), torch.where(better, new_c, c)
 
-# %% ../nbs/48_parabola.ipynb #48000034
+# %% ../nbs/48_parabola.ipynb #48000035
+def adam_step(
+    g:Tensor,     # gradients of the rows that climb, [m, ...]
+    moments:tuple,# averages of gradients and of their squares, of all rows [n, ...]; changed in place
+    rows:Tensor,  # which rows climb, [m]
+    t:int,        # number of this step, from 1
+)->Tensor:        # steps of size about one, [m, ...]
+    "Adam's step (Kingma and Ba 2015) for some rows of a batch"
+    m1, m2 = moments
+    m1[rows], m2[rows] = .9*m1[rows] + .1*g, .999*m2[rows] + .001*g*g
+    return m1[rows]/(1 - .9**t)/((m2[rows]/(1 - .999**t)).sqrt() + 1e-12)
+
+# %% ../nbs/48_parabola.ipynb #48000039
 most_climbed = 256 # units up to which eigenvalues are cheap enough
 
 def climb_curvatures(
@@ -248,7 +259,8 @@ def climb_curvatures(
             grads = torch.autograd.grad(value.sum(), leaves)
         better = (value > best)[:, None]
         best, found = torch.maximum(best, value.detach()), torch.where(better, (root*root).detach(), found)
-        leaves = [x.detach() + s*adam_step(g.nan_to_num(0, 0, 0), m, rows, t) for x, s, g, m in zip(leaves, (.1, .02*eps), grads, moments)]
+        moves = [adam_step(g.nan_to_num(0, 0, 0), m, rows, t) for g, m in zip(grads, moments)]
+        leaves = [x.detach() + size*move for x, size, move in zip(leaves, (.1, .02*eps), moves)]
     return _normal(units, found, which)
 
 def _climbed(units, line, v, span, root, which, at):
@@ -258,7 +270,7 @@ def _climbed(units, line, v, span, root, which, at):
     w, c = _tangents(units, line, v, span, root*root, lam, which, at)
     return units.ball.least(w) + c, lam
 
-# %% ../nbs/48_parabola.ipynb #48000038
+# %% ../nbs/48_parabola.ipynb #48000043
 n_pricing, least_price = 15, 1e-3 # rounds, and the least price relative to the largest
 
 def priced(
@@ -276,4 +288,5 @@ def priced(
         size = x.norm(dim=2)
         x = x/size[..., None].clamp(min=tiny)
     size = torch.maximum(size, least_price*size.amax(1, keepdim=True)).clamp(min=tiny**.5)
-    return ball_units(units.W, units.z, units.leak, units.ball, torch.where(wide > 0, size/wide.clamp(min=tiny**.25)**2, 1.))
+    price = torch.where(wide > 0, size/wide.clamp(min=tiny**.25)**2, 1.)
+    return ball_units(units.W, units.z, units.leak, units.ball, price)

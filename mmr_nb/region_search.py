@@ -24,10 +24,11 @@ from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, steepest
-from .bounds import adam_step, intermediate_bounds, relu_lines
+from .bounds import intermediate_bounds, relu_lines
 from .branch import BranchResult, branch_and_bound, split_gains
 from .envelope import BoxUnits, raise_minorants
-from .parabola import BallUnits, ball_units, climb_curvatures, curvatures, priced, raise_parabolas, weighted
+from .parabola import (BallUnits, adam_step, ball_units, climb_curvatures, curvatures, priced,
+                             raise_parabolas, weighted)
 from .patches import fields_below
 from .milp import read_timeout
 
