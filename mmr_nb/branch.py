@@ -9,7 +9,6 @@ __all__ = ['tol_blurred', 'lr_ascent', 'least_gain', 'Layer', 'Domains', 'Root',
 # %% ../nbs/09_branch.ipynb #9fe5de7c
 import heapq, math, time
 from dataclasses import dataclass, replace
-from functools import partial
 from math import inf
 import torch
 from fastcore.basics import patch
@@ -204,31 +203,27 @@ def raise_alike(self:Root, units, k, h, base, domains, steps):
     "Minorants of rows that depend on the same coordinates raised together, on those alone"
     (w, const), (u, v), free, low = _to_first(self, k, h, base, domains)
     span, D = [t[0].double() for t in (domains.lb, domains.ub)], None
-    if k == len(self.layers) and self.at.steps.p == 2: D = self.curvatures(units, (u, v), free, low, span, domains)
+    if k == len(self.layers) and self.at.steps.p == 2: D = self.shared_curves(units, (u, v), free, low, span, domains)
     for rows, some, coords in rows_alike(units, w.abs() + u.abs(), free):
         part = units.part(some, coords)
         for r in rows.split(max(1, 2**24//max(1, part.W.numel()))):  # the clock is asked twice a second
             if self.late: return w, const  # chords prove something too
             at, of = (r[:, None], coords), lambda t: t[r[:, None], some]
-            line, mine = (u[at], v[r]), (of(low), [of(t) for t in span])
-            now = w[at], const[r], line, of(free)
-            if D is not None: mine = *mine, of(D)
-            up = raise_minorants if isinstance(part, BoxUnits) else partial(_raise_curved, lines=mine, end=self.end)
-            w[at], const[r] = up(part, *now, steps=steps)
+            now, lines = (w[at], const[r], (u[at], v[r]), of(free)), (of(low), [of(t) for t in span])
+            if isinstance(part, BoxUnits): w[at], const[r] = raise_minorants(part, *now, steps)
+            else: w[at], const[r] = _raise_curved(part, *now, *lines, None if D is None else of(D), steps, self.end)
     return w, const
 
 # %% ../nbs/09_branch.ipynb #513f0882
-def _raise_curved(units, w, const, line, free, lines, steps, end):
-    "`raise_parabolas` by lines below, intervals and these curvatures, or some found for these rows"
-    low, span, *D = lines
-    if D: D, = D
-    else:
+def _raise_curved(units, w, const, line, free, low, span, D, steps, end):
+    "`raise_parabolas` with these curvatures, or, where D is None, some found for these rows"
+    if D is None:
         D = curvatures(units, weighted(units, free, span))
         D = climb_curvatures(units, line, free, low, span, D, steps=10, end=end)
     return raise_parabolas(units, w, const, line, free, low, span, D, steps=steps)
 
 @patch
-def curvatures(self:Root, units, line, free, low, span, domains):
+def shared_curves(self:Root, units, line, free, low, span, domains):
     "Of each margin, [B, m], found where whole balls are asked about"
     if not any(s.any() for s in domains.signs):
         D = curvatures(units, weighted(units, free, span))

@@ -253,22 +253,23 @@ def climb_curvatures(
     for t in range(1, steps + 1):
         if time.monotonic() > end: break
         leaves = [t.detach().requires_grad_() for t in leaves]
-        with torch.enable_grad():
-            root = (leaves[0]/2).exp()*on
-            value, lam = _climbed(units, line, v, span, root, which, leaves[1])
-            grads = torch.autograd.grad(value.sum(), leaves)
+        try: root, value, grads = _climbed(units, line, v, span, on, which, leaves)
+        except torch.linalg.LinAlgError: break  # what was found so far is good enough
         better = (value > best)[:, None]
-        best, found = torch.maximum(best, value.detach()), torch.where(better, (root*root).detach(), found)
+        best, found = torch.maximum(best, value), torch.where(better, root*root, found)
         moves = [adam_step(g.nan_to_num(0, 0, 0), m, rows, t) for g, m in zip(grads, moments)]
         leaves = [x.detach() + size*move for x, size, move in zip(leaves, (.1, .02*eps), moves)]
     return _normal(units, found, which)
 
-def _climbed(units, line, v, span, root, which, at):
-    "Least values of rows with curvatures root^2, and their largest eigenvalues; with gradients"
+@torch.enable_grad()
+def _climbed(units, line, v, span, on, which, leaves):
+    "Roots of the curvatures, least values of the rows, gradients in the curvatures' logarithms and the tangents' points"
+    root, at = (leaves[0]/2).exp()*on, leaves[1]
     square = _squares(units, root, which)
     lam = torch.linalg.eigvalsh(square + 1e-12*torch.eye(square.shape[1]).to(square))[:, -1]
     w, c = _tangents(units, line, v, span, root*root, lam, which, at)
-    return units.ball.least(w) + c, lam
+    value = units.ball.least(w) + c
+    return root.detach(), value.detach(), torch.autograd.grad(value.sum(), leaves)
 
 # %% ../nbs/48_parabola.ipynb #48000043
 n_pricing, least_price = 15, 1e-3 # rounds, and the least price relative to the largest

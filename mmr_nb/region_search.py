@@ -462,7 +462,7 @@ class Parts:
     ub:Tensor    # [B, k], upper ones
     alpha:Tensor # [B, k], slopes of lower lines
     beta:Tensor  # [B, k], multipliers of fixed signs, >= 0
-    curve:Tensor # [B, units of the first layer], curvatures of their parabolas (p = 2)
+    curve:Tensor # [B, units of the first layer], curvatures of their parabolas; 0 where none are used
     def __len__(self): return len(self.dist)
     def __getitem__(self, i): return Parts(*(t[i] for t in vars(self).values()))
     @staticmethod
@@ -767,7 +767,8 @@ class _Branch:
     def __init__(self, best, end, effort):
         self.best, self.end, self.batch, self.steps, self.solve = best, end, effort.batch, effort.steps, effort.solve
         self.heap, self.count, self.floor, self.given_up, self.before = [], 0, inf, False, best.witness
-        self.begun, self.worth = False, effort.worth # are whole balls bounded?
+        self.begun = False # are whole balls bounded?
+        self.worth = effort.worth
         self.pace = 0. # seconds that a part took
         self.enter(best.ub)
     @property
@@ -808,9 +809,9 @@ def raised(self:_Branch, parts):
     ball = self.ball and self.ball.within(self.best.within(self.best.ub, 1).steps())
     fixed = parts.signs.abs().sum(1)
     ripe = (fixed > 0) & (fixed % fresh == 0)
+    if not (box or ball) or not len(parts): return parts, half_spaces(self.local, parts), 8
     if ball and ripe.any(): parts = Parts.cat([parts[~ripe], self.climbed(parts[ripe], ball, retouched)])
-    many = len(box.z) if box else 8
-    return (*self.lifted(parts, box, ball), many) if len(parts) else (parts, half_spaces(self.local, parts), many)
+    return *self.lifted(parts, box, ball), len(box.z) if box else 8
 
 @patch
 def climbed(self:_Branch, parts, ball, steps):
