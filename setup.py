@@ -59,4 +59,5 @@ setup(
         *[f'Programming Language :: Python :: {v}' for v in pythons],
         'Topic :: Scientific/Engineering :: Artificial Intelligence'],
     zip_safe=False,
+    options=dict(editable_wheel=dict(mode='compat')),  # a path, so that a checkout's parent folder doesn't hide the package
 )

@@ -6,7 +6,7 @@
 __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_clear', 'tol_nudge', 'tol_beyond', 'tol_past',
            'tol_float32', 'witness_margins', 'check_witness', 'frozen', 'steepest', 'PgdEffort', 'pgd', 'trace_rays',
            'ray_search', 'clear_margin', 'push_past', 'RayEffort', 'linear_region_attack', 'library_attack', 'downhill',
-           'settle_witness', 'Falsified', 'AttackEffort', 'falsify']
+           'short_descent', 'settle_witness', 'Falsified', 'AttackEffort', 'falsify']
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
@@ -570,6 +570,26 @@ def _pushes(net, ball, y, w):
     for t in tol_past: yield step(t, w - ball.x)
     down = like(ball.norm(w - ball.x), w)*downhill(net, ball, y, w)
     for t in tol_past[1:]: yield step(t, down)
+
+# %% ../nbs/07_attacks.ipynb #656ad331
+def short_descent(
+    f,             # margins [b] of inputs
+    ball:Ball,     # a ball for each point; inside it the steps stay
+    z:Tensor,      # points to start from, [b, *input_shape]
+    steps:int=8,   # at most
+    end:float=inf, # on the clock `time.monotonic`
+)->tuple:          # (points where the margins were read last, margins [b])
+    "Down the slope of a margin, in steps that shrink from a quarter of the radius, until one margin isn't positive"
+    z = ball.project(z)
+    for step in range(steps + 1):
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            m = f(z)
+            g, = torch.autograd.grad(m.sum(), z)
+        z, m = z.detach(), m.detach()
+        if m.min() <= 0 or step == steps or time.monotonic() > end: return z, m
+        down = steepest(-g.nan_to_num(0, 0, 0), ball.p, z, (ball.lo, ball.hi))
+        z = ball.project(z + like(ball.eps, z)/4*.7**step*down)
 
 # %% ../nbs/07_attacks.ipynb #e8075d89
 tol_float32 = 2**-20 # margin below zero that another order of float32 sums won't undo, relative to the logits

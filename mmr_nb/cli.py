@@ -307,7 +307,8 @@ def fit_images(
 
 def _asked_images(net, data, points):
     "(facts, the whole data set, images, labels, number of the first) of the test images asked about"
-    data = data or getattr(net, 'card', {}).get('data') or 'mnist5k'
+    data = data or getattr(net, 'card', {}).get('data')
+    if not data: raise ValueError('expected the data set of the test images, as --data mnist: the network names none')
     images = load_data(data)
     which = parse_points(points, len(images.x_test))
     x, y = fit_images(net, images.x_test)[which], images.y_test[which]
@@ -388,7 +389,7 @@ def _certified(net, x, y, radius, p, first, **options):
 @call_parse
 def mmr_certify(
     model:str=None,         # name in the zoo, or file: .onnx, .safetensors, .pt or .pth, the authors' .mat
-    data:str=None,          # data set of the test images, as mnist5k; the one on the network's card if not given
+    data:str=None,          # data set of the test images, as mnist5k; not needed where the network's card names one
     eps:str=None,           # radius, as 0.1 or 8/255; the paper's for this data set and norm if not given
     norm:str='inf',         # norm of the perturbation: inf, 2 or 1
     points:str='0:100',     # test images: 0:1000, 7, or all

@@ -88,7 +88,6 @@ def _rounding(units, h):
 
 # %% ../nbs/47_envelope.ipynb #e0000014
 temperature = 3.  # of the first step, in units of the mean gain of a row's coordinates
-mixtures = torch.linspace(0, 1, 17, dtype=torch.float64)**1.5  # weights of the new minorant that are tried
 
 def _where_least(units, w, t):
     "Levels of the coordinates, long [n, d], near to where each row is least on the box: the nearer the later the step"
@@ -96,6 +95,16 @@ def _where_least(units, w, t):
     heat = 2*temperature/(t + 1)*pull.abs().mean(1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
     place = (.5 - pull/(2*heat)).nan_to_num(.5).clamp(0, 1)
     return (place*(units.n_levels - 1)).round().long()
+
+# %% ../nbs/47_envelope.ipynb #bca59aa4
+mixtures = torch.linspace(0, 1, 17, dtype=torch.float64)**1.5  # weights of the new minorant that are tried
+
+def _mixed(units, a, old, new):
+    "(1 - a) of the old minorants and a of the new ones, less what rounding can have added"
+    (w, c), (new_w, new_c), far = old, new, torch.maximum(-units.lo, units.hi)
+    size = c.abs() + new_c.abs() + (w.abs() + new_w.abs()) @ far
+    tol = torch.where(a > 0, 4*torch.finfo(w.dtype).eps, 0)
+    return w + a[:, None]*(new_w - w), c + a*(new_c - c) - tol*size
 
 def raise_minorants(
     units:BoxUnits, # the ReLUs and their box
@@ -115,13 +124,6 @@ def raise_minorants(
         a = mixtures.to(w)[tried.nan_to_num(-float('inf')).argmax(0)]
         w, c = _mixed(units, a, (w, c), (new_w, new_c))
     return w, c
-
-def _mixed(units, a, old, new):
-    "(1 - a) of the old minorants and a of the new ones, less what rounding can have added"
-    (w, c), (new_w, new_c), far = old, new, torch.maximum(-units.lo, units.hi)
-    size = c.abs() + new_c.abs() + (w.abs() + new_w.abs()) @ far
-    tol = torch.where(a > 0, 4*torch.finfo(w.dtype).eps, 0)
-    return w + a[:, None]*(new_w - w), c + a*(new_c - c) - tol*size
 
 # %% ../nbs/47_envelope.ipynb #fdfb5b01
 def rows_alike(

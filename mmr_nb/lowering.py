@@ -417,7 +417,9 @@ def _why(module, shape, e):
     if 'DataDependent' in type(e).__name__ or 'data-dependent' in text.lower():
         return ('lower: expected a forward pass without control flow that depends on data, '
                 f'got one that needs values ({text})')
-    return f'lower: the network does not run on inputs {[_batch, *shape]}: {text}'
+    sizes = ', '.join(map(str, shape))
+    return (f'lower: the network does not run on inputs [b, {sizes}]: {text} '
+            '(inputs come as a batch; a single one goes in as x[None])')
 
 # %% ../nbs/41_lowering.ipynb #38bfe36e
 _recordings = weakref.WeakKeyDictionary()

@@ -205,7 +205,7 @@ def _describe(m, place):
                          'keeps their present values')
     if type(m) not in _layer_args:
         raise ValueError(f'{where}: no layer that a file can describe: '
-                         f'{", ".join(t.__name__ for t in _layer_args)}')
+                         f'{", ".join(t.__name__ for t in _layer_args)}; save_onnx (mmr_nb.interchange) keeps any network')
     if type(m) is nn.Flatten: _check_flatten(m, where)
     if getattr(m, 'padding_mode', 'zeros') != 'zeros':
         raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
@@ -308,8 +308,8 @@ def load_weights(
     model.card = card
     return model.eval()
 
-_own_card = ('other networks: build the nn.Sequential, load its state dict, and keep it with save_weights, '
-             'whose card tells the layers')
+_own_card = ('other networks: build the module, load its state dict, and keep it by save_weights, whose card tells '
+             'the layers of an nn.Sequential, or by save_onnx (mmr_nb.interchange), which takes any forward pass')
 
 # %% ../nbs/01_networks.ipynb #d7efadf1
 def _read_card(path, digest):
@@ -358,7 +358,7 @@ def _read_state(path):
         with open(path, 'rb') as f: saved = f.read(2) in (b'PK', b'\x80\x02')
         what = 'is no file that torch.save wrote'
         if saved: what = ('holds Python objects, as a whole module is, and reading those can run code: '
-                          'keep its state_dict() instead (torch.save), or the network with save_weights')
+                          'keep its state_dict() instead (torch.save), or the network by save_weights or save_onnx')
         raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
                          f'({type(e).__name__})') from None
     known = content if isinstance(content, dict) else {}
@@ -390,7 +390,8 @@ def _infer(state, what):
         model = cnn(shape, Ws[-1].shape[0])
     else:
         raise ValueError(f"load_weights: {what} holds {[tuple(W.shape) for W in Ws]}: expected the paper's fc1, fc10 "
-                         'or cnn; save other networks with save_weights, whose card tells the layers')
+                         'or cnn; save other networks by save_weights, whose card tells the layers of an '
+                         'nn.Sequential, or by save_onnx (mmr_nb.interchange), which takes any forward pass')
     with torch.no_grad():
         layers = [m for m in model if hasattr(m, 'weight')]
         for m, W, b in zip(layers, Ws, bs):

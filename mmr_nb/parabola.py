@@ -38,14 +38,16 @@ class BallUnits:
     z:Tensor      # [m]
     leak:Tensor   # slopes below zero, in [0, 1], [m]
     ball:Steps    # the perturbations of one point, p = 2 or inf
-    price:Tensor  # M, of a coordinate's square, above 0, [R, d]
-    square:Tensor # W diag(1/M) W', [R, m, m]
+    price:Tensor  # of a coordinate's square, above 0, [R, d]
+    square:Tensor # W diag(1/price) W', [R, m, m]
     def part(self, units, coords): # some of the units, where they depend on these coordinates alone (p = 2)
         ball = replace(self.ball, lo=self.ball.lo[:, coords], hi=self.ball.hi[:, coords])
         return ball_units(self.W[units][:, coords], self.z[units], self.leak[units], ball)
     def within(self, ball): return replace(self, ball=ball) # on another ball
     @property
-    def mid(self): return torch.zeros_like(self.ball.lo[0]) if self.ball.p == 2 else (self.ball.lo + self.ball.hi)[0]/2
+    def mid(self):
+        lo, hi = self.ball.lo[0], self.ball.hi[0]
+        return torch.zeros_like(lo) if self.ball.p == 2 else (lo + hi)/2
     @property
     def far(self): return torch.maximum(-self.ball.lo, self.ball.hi)[0] # of every coordinate
     @property
@@ -56,6 +58,8 @@ class BallUnits:
         if self.ball.p == 2: return self.ball.eps**2*self.price.amax(1)
         return self.price @ ((self.ball.hi - self.ball.lo)[0]/2)**2
 
+
+# %% ../nbs/48_parabola.ipynb #163195bb
 def ball_units(
     W:Tensor,    # [m, d]
     z:Tensor,    # [m]
@@ -65,13 +69,12 @@ def ball_units(
 )->BallUnits:
     "Units with what is asked of them again and again"
     if price is None: price = torch.ones_like(W[:1]) if len(W) else W.new_ones(1, W.shape[1])
-    if ball.p == 2: return BallUnits(W, z, leak, ball, price, (W @ W.T).expand(len(price), -1, -1))
-    W = W*(ball.hi > ball.lo)[0]  # coordinates that can't move
+    if ball.p == inf: W = W*(ball.hi > ball.lo)[0]  # coordinates that can't move
     return BallUnits(W, z, leak, ball, price, (W/price[:, None]) @ W.T)
 
 # %% ../nbs/48_parabola.ipynb #48000015
 def _squares(units, root, which):
-    "The matrices diag(root) W diag(1/M) W' diag(root), [n, k, k], without rows and columns of zeros"
+    "The matrices diag(root) W diag(1/price) W' diag(root), [n, k, k], without rows and columns of zeros"
     few = max(1, int((root > 0).sum(1).max())) if len(root) else 1
     i = root.detach().topk(few, dim=1).indices
     root = root.gather(1, i)
@@ -85,7 +88,7 @@ def _largest(units, D, which):
     return torch.minimum(top.clamp(min=0), trace) + 8*(m + d)*torch.finfo(D.dtype).eps*trace
 
 def _normal(units, D, which):
-    "Curvatures scaled so that W' diag(D) W is at most diag(M); 0 where there are none"
+    "Curvatures scaled so that W' diag(D) W is at most diag(price); 0 where there are none"
     top = _largest(units, D, which)
     return (D/top.clamp(min=torch.finfo(D.dtype).tiny)[:, None]).nan_to_num(0, 0, 0)*(top > 0)[:, None]
 
@@ -102,8 +105,8 @@ def _vectors(n, k, like):
 
 def curvatures(
     units:BallUnits, # the ReLUs and their ball
-    v:Tensor,        # weights of the units in each sum, at least 0, [n, m]; sum i goes with price i if there are several
-)->Tensor:           # D [n, m], at least 0, with W' diag(D) W at most diag(M)
+    v:Tensor,        # weights of the units in each sum, at least 0, [n, m]; sum i goes with price i, if many
+)->Tensor:           # D [n, m], at least 0, with W' diag(D) W at most diag(price)
     "How to share out curvature so that the sum of v^2/D is small (Wang, Chang and Kolter 2017)"
     tiny, v = torch.finfo(v.dtype).tiny, v.nan_to_num(0, 0, 0)
     x = _vectors(len(v), min(n_vectors, len(units.z)), units.z)
@@ -117,7 +120,7 @@ def curvatures(
 
 # %% ../nbs/48_parabola.ipynb #48000022
 def _tangents(units, line, v, span, D, lam, which, at):
-    "Slopes [n, d] and constants [n] of linear functions below line - sum of v times ReLUs, from tangents at `at` [n, d]"
+    "Linear functions below line - sum of v times ReLUs, by tangents at `at` [n, d]: slopes [n, d], constants [n]"
     z, price, mid = at @ units.W.T + units.z, units.price[which], units.mid
     b, e = parabola(*span, D/torch.where(v > 0, v, 1))
     slope = 2*D*z + v*b
@@ -128,20 +131,22 @@ def _tangents(units, line, v, span, D, lam, which, at):
 # %% ../nbs/48_parabola.ipynb #48000024
 scales, n_shares = [.5**k for k in range(12)], 5 # of curvature that are looked at, and how many are tried
 around = (.5, .7)   # tried as well, relative to the scale that seems best
+
+def _tried(units, v, span, D, which):
+    "Scales to try, [n, s]: shares of the one that is best for both arms, and two around the best guess"
+    arms, (l, u), budget = v*v/torch.where(D > 0, 16*D, inf), span, units.budget[which]
+    lam = (arms.sum(1)/budget).sqrt()[:, None]*torch.tensor(scales).to(v)
+    lost = [torch.minimum(arms/t.clamp(min=1e-200)[:, None], -v*l*u/(u - l)).sum(1) + t*budget for t in lam.T]
+    least = lam.gather(1, torch.stack(lost, 1).argmin(1, keepdim=True))
+    return torch.cat([lam[:, :n_shares], least*torch.tensor(around).to(v)], 1)
+
+# %% ../nbs/48_parabola.ipynb #9f3ef37c
 first_tangents = 3 # with all scales; the rest with the best
 
 def _where_least(ball, w):
     "About where linear functions are least on the ball, [n, d]"
     if ball.p == inf: return torch.where(w > 0, ball.lo, torch.where(w < 0, ball.hi, (ball.lo + ball.hi)/2))
     return (-ball.eps*w/w.norm(dim=1, keepdim=True).clamp(min=1e-300)).clamp(ball.lo, ball.hi)
-
-def _tried(units, v, span, D, which):
-    "Scales to try, [n, s]: shares of the best for units that reach both arms, and around where heights and charge are least together"
-    arms, chords, budget = v*v/torch.where(D > 0, 16*D, inf), -v*span[0]*span[1]/(span[1] - span[0]), units.budget[which]
-    lam = (arms.sum(1)/budget).sqrt()[:, None]*torch.tensor(scales).to(v)
-    lost = [torch.minimum(arms/t.clamp(min=1e-200)[:, None], chords).sum(1) + t*budget for t in lam.T]
-    least = lam.gather(1, torch.stack(lost, 1).argmin(1, keepdim=True))
-    return torch.cat([lam[:, :n_shares], least*torch.tensor(around).to(v)], 1)
 
 def _lowered(units, line, v, span, D, which, steps):
     "The best linear functions met for each row: (least value, slopes, constants)"
@@ -162,17 +167,18 @@ def _lowered(units, line, v, span, D, which, steps):
         at = at + 2/(t + 3)*(_where_least(units.ball, w) - at)
     return best
 
+def _better(a, b):
+    "Row by row the one of larger least value; each is (value, slopes, constants)"
+    swap = b[0] > a[0]
+    return [torch.where(swap.view(-1, *[1]*(s.dim() - 1)), t, s) for s, t in zip(a, b)]
+
+# %% ../nbs/48_parabola.ipynb #796a0364
 def _rounding(units, line, v, D, charge):
     "How far rounding can have raised linear functions on the ball, [n]"
     (m, d), size = units.W.shape, units.z.abs() + units.reach
     moved = line[0].norm(dim=1)*units.ball.eps if units.ball.p == 2 else line[0].abs() @ units.far
     total = line[1].abs() + moved + v @ size + D @ size**2 + 4*charge
     return 8*(d + m + 64)*torch.finfo(total.dtype).eps*total
-
-def _better(a, b):
-    "Row by row the one of larger least value; each is (value, slopes, constants)"
-    swap = b[0] > a[0]
-    return [torch.where(swap.view(-1, *[1]*(s.dim() - 1)), t, s) for s, t in zip(a, b)]
 
 # %% ../nbs/48_parabola.ipynb #48000026
 power = 1.5 # how much less curvature units get that lose less by their chord
@@ -191,6 +197,7 @@ def weighted(
     v, (l, u) = _concave(units, h, span)
     return v*(-2*l*u/(u - l)/units.reach.clamp(min=1e-300)).clamp(max=1)**power
 
+# %% ../nbs/48_parabola.ipynb #3676b657
 def raise_parabolas(
     units:BallUnits, # the ReLUs and their ball
     w:Tensor,     # slopes of linear functions below what is asked, [n, d]
@@ -200,7 +207,7 @@ def raise_parabolas(
     low:Tensor,   # slopes of lines below the ReLUs, [n, m]
     span:tuple,   # least and largest value of the units in each row's part of the ball, [n, m] each
     D:Tensor,     # curvatures as `curvatures` gives them, [n, m] or [1, m]
-    which:Tensor|None=None, # which prices each row goes with, [n]; None: row i with price i, or all with the only one
+    which:Tensor|None=None, # of the prices, for each row, [n]; None: row i with price i, or all with the only one
     steps:int=8,  # tangents; at least one more than `first_tangents`
 )->tuple:         # (w, c) whose least value on the ball is no smaller
     "Linear functions below sums of ReLUs on an l_2 ball, raised by parabolas in place of chords"
@@ -225,6 +232,17 @@ def adam_step(
     m1[rows], m2[rows] = .9*m1[rows] + .1*g, .999*m2[rows] + .001*g*g
     return m1[rows]/(1 - .9**t)/((m2[rows]/(1 - .999**t)).sqrt() + 1e-12)
 
+# %% ../nbs/48_parabola.ipynb #12a8b080
+@torch.enable_grad()
+def _climbed(units, line, v, span, on, which, leaves):
+    "Roots of curvatures, least values of the rows, gradients in the curvatures' logarithms and in tangents' points"
+    root, at = (leaves[0]/2).exp()*on, leaves[1]
+    square = _squares(units, root, which)
+    lam = torch.linalg.eigvalsh(square + 1e-12*torch.eye(square.shape[1]).to(square))[:, -1]
+    w, c = _tangents(units, line, v, span, root*root, lam, which, at)
+    value = units.ball.least(w) + c
+    return root.detach(), value.detach(), torch.autograd.grad(value.sum(), leaves)
+
 # %% ../nbs/48_parabola.ipynb #48000039
 most_climbed = 256 # units up to which eigenvalues are cheap enough
 
@@ -247,8 +265,10 @@ def climb_curvatures(
     slope = h.clamp(min=0)*low + h.clamp(max=0)*units.leak
     line = line[0] + slope @ units.W, line[1] + slope @ units.z
     scale = _tried(units, v, span, D*on, which)[:, -1]
-    leaves = [torch.where(on, scale[:, None]*D, 1.).clamp(min=1e-12).log(), .5*(_where_least(units.ball, line[0]) + units.mid)]
-    moments, rows = [(torch.zeros_like(t), torch.zeros_like(t)) for t in leaves], torch.arange(len(D))
+    at = .5*(_where_least(units.ball, line[0]) + units.mid)
+    leaves = [torch.where(on, scale[:, None]*D, 1.).clamp(min=1e-12).log(), at]
+    moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in leaves]
+    rows = torch.arange(len(D))
     best, found = torch.full_like(line[1], -inf), D
     for t in range(1, steps + 1):
         if time.monotonic() > end: break
@@ -260,16 +280,6 @@ def climb_curvatures(
         moves = [adam_step(g.nan_to_num(0, 0, 0), m, rows, t) for g, m in zip(grads, moments)]
         leaves = [x.detach() + size*move for x, size, move in zip(leaves, (.1, .02*eps), moves)]
     return _normal(units, found, which)
-
-@torch.enable_grad()
-def _climbed(units, line, v, span, on, which, leaves):
-    "Roots of the curvatures, least values of the rows, gradients in the curvatures' logarithms and the tangents' points"
-    root, at = (leaves[0]/2).exp()*on, leaves[1]
-    square = _squares(units, root, which)
-    lam = torch.linalg.eigvalsh(square + 1e-12*torch.eye(square.shape[1]).to(square))[:, -1]
-    w, c = _tangents(units, line, v, span, root*root, lam, which, at)
-    value = units.ball.least(w) + c
-    return root.detach(), value.detach(), torch.autograd.grad(value.sum(), leaves)
 
 # %% ../nbs/48_parabola.ipynb #48000043
 n_pricing, least_price = 15, 1e-3 # rounds, and the least price relative to the largest

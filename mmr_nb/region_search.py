@@ -11,7 +11,7 @@ __all__ = ['tol_polytope', 'tol_exact', 'prices', 'smaller', 'fresh', 'retouched
            'minimal_perturbation', 'search_ball']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
-import heapq, math, time
+import heapq, time
 from dataclasses import dataclass, replace
 from math import inf
 import numpy as np, torch, torch.nn.functional as F
@@ -23,9 +23,9 @@ from .ball import (check_input, dual, exact_arithmetic, margin, read_ball, read_
 from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
-from .attacks import linear_region_attack, settle_witness, steepest
+from .attacks import linear_region_attack, settle_witness, short_descent
 from .bounds import intermediate_bounds, relu_lines
-from .branch import BranchResult, branch_and_bound, split_gains
+from .branch import BranchResult, branch_and_bound, lr_ascent, split_gains, triangle_cost
 from .envelope import BoxUnits, raise_minorants
 from .parabola import (BallUnits, adam_step, ball_units, climb_curvatures, curvatures, priced,
                              raise_parabolas, weighted)
@@ -301,6 +301,8 @@ class Nearest:
         ball = self.ball[torch.zeros(n, dtype=torch.long)]
         return ball.with_eps(torch.full((n,), float(r), dtype=torch.float64))
     @property
+    def nearer(self): return self.within(self.ub, 1).steps() # the perturbations that would be nearer
+    @property
     def goal(self): return self.ub*(1 - .5*tol_exact) # what is proved up to here is proved
     def norm(self, delta): return row_norms(delta, self.p)
 
@@ -527,7 +529,6 @@ def climb(
     parts:Parts,  # parts of the ball, [B]
     r:float,      # radius: parts with distance > r are left alone
     steps:int=10, # of the ascent
-    lr:float=.2,  # step size of slopes, and of multipliers in units of the row entries
 )->Parts:         # with their distances
     "Slopes and multipliers that move half-spaces away from x, by Adam (Wang et al. 2021, at a free radius)"
     w, t, seen = half_spaces(local, parts)
@@ -544,22 +545,27 @@ def climb(
         value[go] = torch.maximum(value[go], v)
         for leaf, keep, m, g, s, averages in zip(leaves, kept, mine, grads, scale, moments):
             keep[go[better]] = m.detach()[better]
-            leaf[go] += lr*.97**step*s*adam_step((g*s).nan_to_num(0), averages, go, step)
+            leaf[go] += lr_ascent*.97**step*s*adam_step((g*s).nan_to_num(0), averages, go, step)
         leaves[0].clamp_(max=1).copy_(torch.maximum(leaves[0], local.leak))
         leaves[1].clamp_(min=0).mul_(parts.signs != 0)
     parts = replace(parts, alpha=kept[0], beta=kept[1])
     return _measured(best, parts, *half_spaces(local, parts)[:2])
 
 # %% ../nbs/11_region_search.ipynb #5cfede39
+def _first_open(local, best):
+    "The first layer's open units and the perturbations nearer than the best; None where neither bound serves"
+    first = slice(local.sizes[0] if local.sizes else 0)
+    if best.p == 1 or not first.stop or best.p == inf and fields_below(best.net, 0): return None
+    return local.A[first], local.c[first], local.leak[first], best.nearer
+
 def box_units(
     local:Local,  # the network inside the ball
     best:Nearest, # the nearest adversarial example known
 )->BoxUnits|None: # None where envelopes don't serve: another norm, a convolution, no open unit
     "The first layer's open units on the ball of the best distance, a box"
-    first = slice(local.sizes[0] if local.sizes else 0)
-    if best.p != inf or not first.stop or fields_below(best.net, 0): return None
-    box = best.within(best.ub, 1).steps()
-    return BoxUnits(local.A[first], local.c[first], local.leak[first], box.lo[0], box.hi[0])
+    if best.p != inf or not (asked := _first_open(local, best)): return None
+    *units, box = asked
+    return BoxUnits(*units, box.lo[0], box.hi[0])
 
 def first_ball_units(
     local:Local,   # the network inside the ball
@@ -567,10 +573,10 @@ def first_ball_units(
     price:Tensor|None=None, # of the inputs, as `BallUnits` has them
 )->BallUnits|None: # None where parabolas don't serve: p = 1, a convolution in l_inf, no open unit
     "The first layer's open units on the ball of the best distance, for parabolas"
-    first = slice(local.sizes[0] if local.sizes else 0)
-    if best.p == 1 or not first.stop or best.p == inf and fields_below(best.net, 0): return None
-    return ball_units(local.A[first], local.c[first], local.leak[first], best.within(best.ub, 1).steps(), price)
+    asked = _first_open(local, best)
+    return ball_units(*asked, price) if asked else None
 
+# %% ../nbs/11_region_search.ipynb #de39c03c
 def raise_half_spaces(
     local:Local,    # the network inside the ball
     parts:Parts,    # B parts of it
@@ -621,8 +627,8 @@ def choose_units(
     candidates:int=32, # units that are split on trial in each part
 )->Tensor:         # open units, [B]
     "The unit to split in each part: the one whose halves gain most"
-    (w, t, seen), l, u = half_spaces(local, parts), parts.lb, parts.ub
-    cost = torch.where(parts.free, -seen.abs()*l*u/(u - l).clamp(min=1e-300), -1.)
+    w, t, seen = half_spaces(local, parts)
+    cost = triangle_cost(seen, parts.lb, parts.ub)
     top = cost.topk(min(candidates, local.k), dim=1)
     again = torch.arange(len(parts)).repeat_interleave(top.indices.shape[1])
     halves = split_parts(parts[again], top.indices.flatten())
@@ -642,13 +648,13 @@ def _cap_bounds(best, a, c, w, t):
     lows = []
     for sign in (1., -1.):
         rows = sign*a[:, :, None] + rho[..., None]*w[:, None, None]
-        least = best.within(best.ub, 1).steps().least(rows.flatten(0, 2)).view_as(rho)
+        least = best.nearer.least(rows.flatten(0, 2)).view_as(rho)
         lows.append((least + sign*c[..., None] + rho*t[:, None, None]).amax(2))
     return lows[0], -lows[1]
 
 def _box_cap_bounds(best, a, c, w, t):
     "The same in l_inf for units that all parts share, a [n, d]: on a box sums of |a + rho w| are distances in l_1"
-    box, tiny = best.within(best.ub, 1).steps(), 1e-300
+    box, tiny = best.nearer, 1e-300
     mid, rad = (box.hi[0] + box.lo[0])/2, (box.hi[0] - box.lo[0])/2
     sizes = row_norms(a*rad, 1), row_norms(w*rad, 1)
     unit, way = (v*rad/size.clamp(min=tiny)[:, None] for v, size in zip((a, w), sizes))
@@ -672,7 +678,7 @@ def tighten_caps(
     if not first or not len(parts): return parts
     w, t, seen = halves or half_spaces(local, parts)
     l, u = parts.lb[:, :first], parts.ub[:, :first]
-    cost = torch.where((l < 0) & (u > 0), -seen[:, :first].abs()*l*u/(u - l).clamp(min=1e-300), -1.)
+    cost = triangle_cost(seen[:, :first], l, u)
     if best.p == inf:
         at = cost.sum(0).topk(min(units, first)).indices.expand(len(parts), -1)
         low, high = _box_cap_bounds(best, local.A[at[0]], local.c[at[0]], w, t)
@@ -738,7 +744,6 @@ def strike(
     best:Nearest, # the nearest adversarial example known; a nearer one is entered
     delta:Tensor, # directions to begin with, [n, d]
     radii:tuple=smaller, # of the balls tried, relative to the best known
-    steps:int=10, # in each ball
 )->bool:          # was a nearer adversarial example found?
     "Nearer adversarial examples by gradients in smaller balls, then rays"
     found, x = descend(local, best, delta), best.flat.expand_as(delta)
@@ -746,18 +751,10 @@ def strike(
         while len(delta):
             size, r = best.norm(delta)[:, None], share*best.ub
             ball = best.within(r, len(delta))
-            z = ball.project(x + r*(delta/size.clamp(min=1e-300)).nan_to_num(0))
-            for step in range(steps):
-                z = z.detach().requires_grad_()
-                with torch.enable_grad():
-                    m = local_values(local, z - x)[:, local.k:].amin(1)
-                    [g] = torch.autograd.grad(m.sum(), z)
-                if m.min() <= 0: break
-                z = z.detach()
-                down = steepest(g.nan_to_num(0, 0, 0), best.p, z, best.limits)
-                z = ball.project(z - r/4*.7**step*down)
+            start = x + r*(delta/size.clamp(min=1e-300)).nan_to_num(0)
+            z, m = short_descent(lambda z: local_values(local, z - x)[:, local.k:].amin(1), ball, start)
             hit = m.argmin()
-            if not m[hit] <= 0 or not descend(local, best, (z.detach() - x)[hit:hit+1]): break
+            if not m[hit] <= 0 or not descend(local, best, (z - x)[hit:hit+1]): break
             found = True
     return found
 
@@ -806,7 +803,7 @@ def raised(self:_Branch, parts):
     "Parts that are still open, their half-spaces, and how many units of their caps to ask: all where envelopes serve"
     box = box_units(self.local, self.best)
     if not self.begun: parts = self.begin(parts, box)
-    ball = self.ball and self.ball.within(self.best.within(self.best.ub, 1).steps())
+    ball = self.ball and self.ball.within(self.best.nearer)
     fixed = parts.signs.abs().sum(1)
     ripe = (fixed > 0) & (fixed % fresh == 0)
     if not (box or ball) or not len(parts): return parts, half_spaces(self.local, parts), 8
@@ -814,7 +811,7 @@ def raised(self:_Branch, parts):
     return *self.lifted(parts, box, ball), len(box.z) if box else 8
 
 @patch
-def climbed(self:_Branch, parts, ball, steps):
+def climbed(self:_Branch, parts, ball, steps=60):
     "Parts with better curvatures"
     asks = _first_layer(self.local, parts, half_spaces(self.local, parts))
     return replace(parts, curve=climb_curvatures(ball, *asks, parts.curve, _price(ball, parts), steps, self.end))
@@ -836,7 +833,7 @@ def begin(self:_Branch, parts, box):
     w, t, _ = raise_half_spaces(self.local, curved, half_spaces(self.local, curved), box, units)
     if box and 1 - _value(self.best, w, t, r).min()/before.min() < self.worth: return parts
     self.ball, curved = units, _measured(self.best, curved, w, t)
-    return self.climbed(curved[curved.dist < self.best.goal], units, 60)
+    return self.climbed(curved[curved.dist < self.best.goal], units)
 
 @patch
 def bound(self:_Branch, parts):
