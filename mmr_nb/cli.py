@@ -310,6 +310,9 @@ def _asked_images(net, data, points):
     data = data or getattr(net, 'card', {}).get('data')
     if not data: raise ValueError('expected the data set of the test images, as --data mnist: the network names none')
     images = load_data(data)
+    asked, has = getattr(net, 'input_shape', None) or getattr(net, 'card', {}).get('input_shape'), images.input_shape
+    if asked and math.prod(asked) != math.prod(has):
+        raise ValueError(f'expected images {list(asked)}, as the network takes them; {data} has {list(has)}')
     which = parse_points(points, len(images.x_test))
     x, y = fit_images(net, images.x_test)[which], images.y_test[which]
     return dict(data=data, points=points), images, x, y, which.start

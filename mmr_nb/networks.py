@@ -294,12 +294,13 @@ def load_weights(
     path = Path(path)
     if activation not in (None, 'relu'):
         raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
-    if not path.is_file():
-        raise ValueError(f'load_weights: expected a file, got {path.name}, which '
-                         f'{"is a folder" if path.is_dir() else "does not exist"}')
+    if path.is_dir():
+        inside = ', '.join(sorted(f.name for f in path.glob('*.safetensors'))) or 'none'
+        raise ValueError(f'load_weights: expected a file, got {path.name}, which is a folder (.safetensors in it: {inside})')
+    if not path.is_file(): raise ValueError(f'load_weights: expected a file, got {path.name}, which does not exist')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers:
-        raise ValueError(f'load_weights: expected one of {sorted(readers)}, got {path.name}')
+        raise ValueError(f'load_weights: expected one of {sorted(readers)} (or .onnx for load_onnx), got {path.name}')
     model, card = readers[path.suffix](path, activation)
     if activation and any(isinstance(m, nn.LeakyReLU) for m in model.modules()):
         raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got "

@@ -7,6 +7,7 @@ __all__ = ['model_name', 'load_model', 'publish', 'list_models']
 
 # %% ../nbs/14_zoo.ipynb #7ea50b22
 import json, math, os
+from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 import pandas as pd, torch.nn as nn
@@ -54,7 +55,8 @@ def load_model(
     cards = _cards()
     if name not in cards:
         known, more = ', '.join(sorted(cards)) or '(none found)', 'A folder with more can be named by MMR_MODELS'
-        raise ValueError(f'load_model: expected one of the networks {known}; got {name!r}. {more}')
+        near = ''.join(f' (did you mean {m}?)' for m in get_close_matches(str(name), cards, 1))
+        raise ValueError(f'load_model: expected one of the networks {known}; got {name!r}{near}. {more}')
     _read_card(cards[name])
     return load_weights(cards[name].with_suffix('.safetensors')).float()
 
