@@ -6,7 +6,8 @@
 The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1, after five
 neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
 `minimal_perturbation`. A run that is cut goes on where it was, with the same settings; --again asks the points that are
-not exact once more. Seconds of the limit are the processor's.
+not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left, and
+notes the limit in each row. Seconds of the limit are the processor's.
 The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and seconds
 to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a network
 of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are by the
@@ -62,16 +63,23 @@ def point(net, x, y, p, timeout):
 
 def zoo(o):
     data, net, p = load_data(o.data), load_model(o.net), float(o.p)
-    file = Path(o.out)/f'{o.net}-l{o.p}.json'
+    file, longer = Path(o.out)/f'{o.net}-l{o.p}.json', [float(t) for t in o.then.split(',') if t]
     settings = dict(net=o.net, p=o.p, data=o.data, timeout=o.timeout, threads=1, clock='processor')
+    if longer: settings.update(then=longer, most=o.most)
     report = json.loads(file.read_text()) if file.exists() else dict(settings=settings, rows=[])
     if report['settings'] != settings: sys.exit(f'region_search: {file.name} has other settings: {report["settings"]}')
     rows, command = report['rows'], shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]])
     report['again' if o.again else 'command'] = command
-    for i in [k for k, r in enumerate(rows) if not r['exact']] if o.again else range(len(rows), o.points):
-        rows[i:i + 1] = [point(net, data.x_test[i:i+1], data.y_test[i:i+1], p, o.timeout)]
+    def ask(i, limit):
+        row = point(net, data.x_test[i:i+1], data.y_test[i:i+1], p, limit)
+        rows[i:i + 1] = [dict(row, limit=limit) if longer else row]
         write(file, report)
-        print(o.net, o.p, i, {k: v for k, v in rows[i].items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')}, flush=True)
+        print(o.net, o.p, i, {k: v for k, v in row.items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')}, flush=True)
+    open_ = lambda limit=None: [k for k, r in enumerate(rows) if not r['exact'] and limit in (None, r.get('limit'))]
+    for i in open_() if o.again else range(len(rows), o.points): ask(i, o.timeout)
+    for before, limit in zip([o.timeout, *longer], longer):
+        asked = sum(r['limit'] >= limit for r in rows)  # by a run that was cut
+        for i in open_(before)[:max(0, o.most - asked)]: ask(i, limit)
 
 
 def small(hidden, data, seed=0):
@@ -149,6 +157,7 @@ def options():
     a.add_argument('--net', help='network of the zoo'); a.add_argument('--race', action='store_true')
     a.add_argument('--p', default='inf', choices=['1', '2', 'inf']); a.add_argument('--data', default='mnist')
     a.add_argument('--points', type=int, default=10); a.add_argument('--timeout', type=float, default=5., help='seconds a point and way')
+    a.add_argument('--then', default='', help='longer limits for the points that are not exact'); a.add_argument('--most', type=int, default=100)
     a.add_argument('--again', action='store_true', help='the points of a finished run that are not exact')
     a.add_argument('--hidden', type=int, default=24); a.add_argument('--out', default='results/region_search')
     o = a.parse_args()
