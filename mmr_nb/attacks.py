@@ -10,7 +10,7 @@ __all__ = ['max_numbers', 'bias', 'slack', 'far', 'worth', 'patience', 'tol_clea
 
 # %% ../nbs/07_attacks.ipynb #48021912
 import copy, importlib, time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -18,7 +18,7 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
 from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm,
                          row_norms, unlimited_ball)
-from .lowering import Affine, Lowered, Relu, lower, lower_checked
+from .lowering import Lowered, Relu, lower, lower_checked
 from .regions import activation_pattern, pull_back
 from .distances import box_distances, projection
 

@@ -48,7 +48,8 @@ def row_norms(
     if q == 1: return V.abs().sum(-1)
     largest = V.detach().abs().amax(-1, keepdim=True)
     largest = torch.where(largest == 0, 1, largest)
-    return largest[..., 0]*torch.linalg.vector_norm(V/largest, q, dim=-1)
+    norms = largest[..., 0]*torch.linalg.vector_norm(V/largest, q, dim=-1)
+    return torch.where(largest[..., 0].isinf(), inf, norms)
 
 # %% ../nbs/40_ball.ipynb #ef36d904
 def check_input(
@@ -286,6 +287,12 @@ class Steps:
     def rows(self, i): # of the points i, [n]
         return Steps(*(t.index_select(0, i) for t in (self.lo, self.hi, self.eps)), self.p)
 
+def _outwards(t, dtype):
+    "Numbers in another type, no nearer to zero"
+    info = torch.finfo(dtype)
+    r = (t*(1 + 4*info.eps)).to(dtype)
+    return torch.where((t != 0) & (r.abs() < info.tiny), (t.sign()*info.tiny).to(dtype), r)
+
 @patch
 def steps(self:Ball,
     dtype:torch.dtype=torch.float64, # of the result
@@ -294,8 +301,7 @@ def steps(self:Ball,
     x, far = self.x.flatten(1), self.eps[:, None]
     lo = torch.maximum(-far, (self.lo.flatten(1) - x).clamp(max=0))
     hi = torch.minimum(far, (self.hi.flatten(1) - x).clamp(min=0))
-    outwards = 1 + 4*torch.finfo(dtype).eps
-    return Steps(*((t*outwards).to(dtype) for t in (lo, hi, self.eps)), self.p)
+    return Steps(*(_outwards(t, dtype) for t in (lo, hi, self.eps)), self.p)
 
 # %% ../nbs/40_ball.ipynb #76231563
 tol_newton = 1e-5  # relative fall of the l_2 price at which its steps stop
@@ -339,11 +345,12 @@ def least(self:Steps,
         gain = torch.where(w > 0, -lo, hi)*(w.abs() - lam).clamp_min(0)
         return -(gain.sum(1) + lam[:, 0]*self.eps).double()*(1 + tol)
     with torch.no_grad():  # at the best delta and price the value's gradient in w is delta
-        lam = _price_l2(w, self, rounds)
-        d = (-w/lam.clamp_min(torch.finfo(w.dtype).tiny)).clamp(lo, hi)
+        lam = _price_l2(w, self, rounds).clamp_min(torch.finfo(w.dtype).tiny)  # any price proves something
+        d = (-w/lam).clamp(lo, hi)
         half, norm2, eps2 = lam[:, 0].double()/2, d.norm(dim=1).double()**2, self.eps.double()**2
     v = (w*d).sum(1).double()
-    return v + half*(norm2 - eps2) - tol*(v.detach().abs() + half*(norm2 + eps2))
+    v = v + half*(norm2 - eps2) - tol*(v.detach().abs() + half*(norm2 + eps2))
+    return v.masked_fill(~norm2.isfinite(), -inf)
 
 # %% ../nbs/40_ball.ipynb #d6b1ca25
 def _switch(holder, name, exact):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, Steps, check_labels, exact_arithmetic, read_ball
+from .ball import Ball, Steps, check_labels, dual, exact_arithmetic, like, read_ball, row_norms
 from .lowering import Affine, Conv, Dense, Lowered, Scale, chain, lower, lower_checked, run
 from .patches import Field, fields_below, pull_patch, windows
 from .parabola import adam_step
@@ -32,7 +32,9 @@ def _interval_step(step, L, U):
     m, r = (L + U)/2, (U - L)/2
     tol = _n_terms(step)*torch.finfo(L.dtype).eps
     z = step(m)
-    rad = _magnitude(step, r + tol*(m.abs() + r)) + tol*step.bias.abs() + torch.finfo(L.dtype).tiny
+    size = m.abs() + r
+    lost = torch.finfo(L.dtype).tiny*(1 + _n_terms(step)*size.flatten(1).sum(1))  # by products that vanish
+    rad = _magnitude(step, r + tol*size) + tol*step.bias.abs() + like(lost, z)
     return (z - rad).nan_to_num(-inf, inf, -inf), (z + rad).nan_to_num(inf, inf, -inf)
 
 # %% ../nbs/08_bounds.ipynb #659c81af
@@ -81,6 +83,7 @@ def relu_lines(
     method:str='crown',    # 'fastlin': parallel lines; 'crown': the smaller triangle
 )->tuple:                  # slope of the lower line (through 0), slope and height of the upper line
     "Lines below and above a ReLU on [lb, ub] (Wong-Kolter and CROWN); NaN where the bounds cross"
+    if method not in ('fastlin', 'crown'): raise ValueError(f"relu_lines: expected 'fastlin' or 'crown', got {method!r}")
     on, off, one = lb >= 0, ub <= 0, lb.new_ones(())
     leaky = torch.as_tensor(leak, dtype=lb.dtype, device=lb.device)
     unstable = ~(on | off)
@@ -239,7 +242,7 @@ def _interval(step, L, U, err, dtype):
 def _relu_error(lb, ub, err, relu, dtype):
     "The rounding error after a ReLU: none where it is off, and the lines' own where it is unstable"
     with torch.no_grad():
-        own = 16*torch.finfo(dtype).eps*torch.maximum(-lb, ub)
+        own = 16*torch.finfo(dtype).eps*torch.maximum(-lb, ub) + torch.finfo(dtype).tiny
         own = torch.where(relu.is_unit((lb < 0) & (ub > 0)), own, 0.)
         return torch.where(ub > 0, err, relu.leak(err)*err) + own
 
@@ -276,6 +279,9 @@ class How:
     steps:int=20                # of the slope search
     lr:float=.2                 # its step size
     until:float=0.              # it leaves a rival alone once its bound is above this; inf: search to the end
+    def __post_init__(self):
+        if self.hidden not in (known := (None, 'interval', 'fastlin', 'crown')):
+            raise ValueError(f'expected hidden among {known}, got {self.hidden!r}')
 
 # %% ../nbs/08_bounds.ipynb #3a116839
 @dataclass(frozen=True)
@@ -364,9 +370,9 @@ def _norm_bounds(at, bounds, err):
     "First-layer bounds by the dual norm of the weights, box ignored: cheap, and it settles many units"
     (lb, ub), step, p, z = bounds, at.net.affines[0], at.steps.p, at.zs[0]
     if p == inf or len(step.ops) != 1 or not isinstance(step.ops[0], (Conv, Dense)): return bounds
-    norm = torch.linalg.vector_norm(step.ops[0].W.flatten(1).double(), inf if p == 1 else 2, dim=1)
-    one_a_channel = norm.view(-1, *(1,)*(len(step.out_shape) - 1))  # units at a conv's border only have less
-    norm = one_a_channel.expand(step.out_shape).flatten()
+    norm = row_norms(step.ops[0].W.flatten(1).double(), dual(p))
+    if isinstance(step.ops[0], Conv): norm = norm.view(-1, *(1,)*(len(step.out_shape) - 1))  # at its border less
+    norm = norm.expand(step.out_shape).flatten()
     r = at.steps.eps.double()[:, None]*norm*(1 + 1e-9) + err
     return torch.maximum(lb, z - r), torch.minimum(ub, z + r)
 
@@ -392,14 +398,16 @@ def hidden_bounds(
     x, dtype, method = at.ball.x.flatten(1), at.net.dtype, how.hidden or how.method
     L, U = x + at.steps.lo, x + at.steps.hi
     err, bounds, lines, errors = 2**-50*(x.abs() + at.steps.hi - at.steps.lo), [], [], []
+    lost, tiny = 0., torch.finfo(dtype).tiny  # by products that vanish, on the way down from a layer
     for k, (step, relu) in enumerate(chain(at.net)):
+        lost = lost + _n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)
         lb, ub, err = _interval(step, L, U, err, dtype)
-        errors.append(err)
+        errors.append(err + lost)
         if relu is None: return Hidden(bounds, lines, errors, (L, U))
         if known: lb, ub = torch.maximum(lb, known[k][0]), torch.minimum(ub, known[k][1])
-        if k == 0: lb, ub = _norm_bounds(at, (lb, ub), err)
+        if k == 0: lb, ub = _norm_bounds(at, (lb, ub), errors[-1])
         if method != 'interval' and (k or not _is_exact(step, at.steps.p)):
-            lb, ub = _tighten(at, k, (lb, ub), err, lines, how)
+            lb, ub = _tighten(at, k, (lb, ub), errors[-1], lines, how)
         bounds.append((lb, ub))
         kind = 'fastlin' if method == 'fastlin' else 'crown'
         lines.append(_lines(relu, (lb, ub), at.zs[k], dtype, kind))
@@ -653,23 +661,22 @@ def margin_bounds(
 # %% ../nbs/08_bounds.ipynb #f632ce25
 def _diameter(ball):
     "No perturbation inside the box is longer than this, [b]"
-    far = torch.maximum(ball.x - ball.lo, ball.hi - ball.x).flatten(1)
-    return torch.linalg.vector_norm(far, ball.p, dim=1)*(1 + 1e-9)
+    return ball.norm(torch.maximum(ball.x - ball.lo, ball.hi - ball.x))*(1 + 1e-9)
 
 def _bisect(net, net64, ball, y, how, steps):
     "`certified_radius` for a few points; bounds of a radius that failed are known for all that are smaller"
     lo, hi, end = torch.zeros_like(ball.eps), torch.full_like(ball.eps, inf), _diameter(ball)
-    r, known = ball.eps.minimum(end), None
+    r, known, whole = ball.eps.minimum(end), None, torch.zeros_like(end, dtype=torch.bool)
     for _ in range(steps):
         v, _, hidden = _margins(centre_of(net, net64, ball.with_eps(r)), y, how, known)
         ok = ((v > 0) | _own(y, v.shape[1])).all(1)
         old = known or [(torch.full_like(lb, -inf), torch.full_like(ub, inf)) for lb, ub in hidden.bounds]
         kept = lambda o, new: torch.where(ok[:, None], o, new)
         known = [tuple(map(kept, *pair)) for pair in zip(old, hidden.bounds)]
-        lo, hi = torch.where(ok, r, lo), torch.where(ok, hi, r)
+        lo, hi, whole = torch.where(ok, r, lo), torch.where(ok, hi, r), whole | ok & (r >= end)
         r = torch.where(hi.isinf(), 2*lo, (lo + hi)/2).minimum(end)
-        if (lo >= end).all(): break
-    return torch.where(lo >= end, inf, lo)
+        if whole.all(): break
+    return torch.where(whole, inf, lo)
 
 # %% ../nbs/08_bounds.ipynb #64546d7a
 @exact_arithmetic

@@ -430,13 +430,13 @@ def _linear_program(c, A, b, lo, hi, m, end=inf):
         bounds = torch.stack([lo, hi], 1).numpy()
         return linprog(c.numpy(), A.numpy(), b.numpy(), bounds=bounds, method='highs', options=left)
     answer = ask(c, A, lo, hi)
-    if answer.status == 0: return torch.tensor(-answer.ineqlin.marginals[:m]), torch.tensor(answer.x)
+    weights = lambda a: torch.tensor(-a.ineqlin.marginals[:m]).clamp(min=0)  # a solver's may be below 0 by rounding
+    if answer.status == 0: return weights(answer), torch.tensor(answer.x)
     slack, one = torch.tensor([[-1.]]*m + [[0.]]*(len(A) - m)).to(A), torch.ones(1).to(A)
     answer = ask(torch.cat([0*c, one]), torch.cat([A, slack], 1), torch.cat([lo, 0*one]), torch.cat([hi, inf*one]))
     if answer.status != 0 or not answer.fun > 0: return nothing
     worst = torch.where(c > 0, c*lo, c*hi).sum().abs().item()
-    shown = torch.tensor(-answer.ineqlin.marginals[:m])*(1 + 4*worst)/answer.fun
-    return shown, torch.tensor(answer.x[:-1])
+    return weights(answer)*(1 + 4*worst)/answer.fun, torch.tensor(answer.x[:-1])
 
 # %% ../nbs/09_branch.ipynb #f6eea2b4
 @dataclass(frozen=True)

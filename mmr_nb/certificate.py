@@ -7,7 +7,7 @@ __all__ = ['n_near', 'tol_boundary', 'RegionCertificate', 'region_certificate', 
            'universal_certificate']
 
 # %% ../nbs/04_certificate.ipynb #e5c00996
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf, prod
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ def hull_radius(
 )->Tensor:          # [b]
     "Radius of the largest l_p ball in the convex hull of an l_1 and an l_inf ball (MMR-Universal)"
     p = read_norm(p, 'hull_radius', among=None)
-    q, ratio = dual(p), torch.where(rho_1 > rho_inf, rho_1/rho_inf, 1)
+    q, ratio = dual(p), torch.where(rho_1 <= rho_inf, 1, rho_1/rho_inf)  # NaN stays NaN
     whole = ratio.floor()
     between = rho_1 if q == inf else rho_1/(whole + (ratio - whole)**q)**(1/q)
     return torch.where(ratio <= 1, rho_inf, torch.where(ratio >= d, rho_1/d**(1/q), between))

@@ -8,7 +8,7 @@ __all__ = ['stages', 'statuses', 'tol_radius', 'tol_margin', 'tol_minimal', 'n_b
            'stage_table']
 
 # %% ../nbs/12_certify.ipynb #ec2a1f0b
-import base64, os, time, warnings
+import base64, time, warnings
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from math import inf
@@ -26,7 +26,7 @@ from .runs import Records, digest
 from .certificate import region_certificate
 from .attacks import check_witness, falsify, frozen, settle_witness
 from .bounds import intermediate_bounds, interval_bounds, margin_bounds
-from .milp import MipResult, solve_margin
+from .milp import solve_margin
 from .branch import branch_and_bound
 from .patches import fields_below
 from .region_search import search_ball

@@ -8,7 +8,7 @@ __all__ = ['networks', 'exit_codes', 'demo_settings', 'quick_settings', 'parse_n
            'fit_images', 'mmr_certify', 'demo_plan', 'demo_table', 'format_table', 'demo_claims', 'demo', 'mmr_demo']
 
 # %% ../nbs/17_cli.ipynb #4fd5705b
-import json, math, os, platform, shlex, sys, time
+import json, math, os, shlex, sys, time
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
@@ -17,10 +17,9 @@ import numpy as np, pandas as pd, torch, torch.nn as nn
 from fastcore.script import call_parse
 from torch import Tensor
 from tqdm import tqdm
-from . import __version__
 from .ball import read_norm
 from .data import DataUnavailable, load_data
-from .networks import cnn, describe, fc1, fc10, load_weights, lower
+from .networks import cnn, describe, fc1, fc10, load_weights
 from .runs import Records, digest, write_file
 from .certificate import region_certificate
 from .training import (MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases,
@@ -31,7 +30,7 @@ from .lowering import lower_checked
 from .region_search import minimal_perturbation
 from .zoo import load_model
 from .interchange import load_onnx, read_instances, verify, verify_all, witness_text
-from .report import property_report, report as write_report
+from .report import property_report, report as write_report, versions
 
 # %% ../nbs/17_cli.ipynb #0ab575c4
 def parse_norm(
@@ -108,8 +107,7 @@ def _plain(v):
 
 def _machine():
     "What the numbers were made with"
-    return dict(mmr_nb=__version__, torch=torch.__version__, python=platform.python_version(),
-                cores=os.cpu_count(), threads=torch.get_num_threads())
+    return dict(versions(), cores=os.cpu_count(), threads=torch.get_num_threads())
 
 # %% ../nbs/17_cli.ipynb #bc5b9e9e
 networks = dict(fc1=fc1, fc10=fc10, cnn=cnn)
@@ -401,13 +399,19 @@ def mmr_certify(
     report:str=None,        # HTML file about the results, with everything in it
     minimal:bool=False,     # no radius: how far is each image's nearest adversarial example?
     timeout:float=120,      # seconds a point or property, all stages
-    workers:int=None,       # processes for the MIPs; one a CPU core if not given
+    workers:int=None,       # processes for the searches; one a CPU core if not given (one with --property)
     solver:str='cbc',       # of the MIPs: cbc or highs
     activation:str=None,    # relu: what lies between the weights of a .pt or .pth, which doesn't say
 ):
     "Decide each image: certified, falsified or undecided. Example: `mmr_certify --model net.onnx --data digits --eps .1`"
     with one_line_errors('mmr_certify'):
-        if property: sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
+        if property:
+            asked = dict(data=data, eps=eps, norm=norm != 'inf', points=points != '0:100', minimal=minimal,
+                         solver=solver != 'cbc', activation=activation)
+            if wrong := [f'--{k}' for k, v in asked.items() if v]:
+                raise ValueError(f'--property: expected no {" and no ".join(wrong)}, which belong to test images')
+            check_limits(timeout, workers)
+            sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
@@ -555,7 +559,7 @@ def demo_claims(
 # %% ../nbs/17_cli.ipynb #a218b758
 _paper_bounds = {  # results/paper/table1_linf.csv, MNIST
     'fc1': {'plain': (93.0, 100.), 'mmr': (22.5, 24.9)}, 'cnn': {'plain': (74.0, 100.), 'mmr': (6.0, 6.0)}}
-_colors = dict(plain='tab:orange', mmr='tab:blue')
+_colors = dict(plain='tab:orange', mmr='tab:blue')  # those of plots, which draws in a window
 
 def _demo_figure(
     report:dict,  # what `demo` wrote

@@ -154,10 +154,10 @@ def _writable(folder):
     return there.is_dir() and os.access(there, os.W_OK) and bool(there.stat().st_mode & 0o222)
 
 @contextmanager
-def _patience(seconds=tol_seconds):
+def _patience():
     "Let a silent server raise an error instead of blocking for ever"
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    socket.setdefaulttimeout(tol_seconds)
     try: yield
     finally: socket.setdefaulttimeout(before)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
-from .ball import Ball, exact_arithmetic, read_ball
+from .ball import exact_arithmetic, read_ball
 from .lowering import lower
 from .attacks import falsify
 from .bounds import How, centre_of, hidden_bounds, interval_bounds, margin_bounds, relu_lines

@@ -10,16 +10,16 @@ __all__ = ['first_tangent', 'rows_limit', 'tol_mip', 'tol_tangents', 'tol_steps'
 
 # %% ../nbs/10_milp.ipynb #9488fbfd
 import math, time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
-from .ball import Ball, check_input, exact_arithmetic, like, read_ball
+from .ball import Ball, check_input, exact_arithmetic, read_ball
 from .lowering import Lowered, chain, lower_checked
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
-from .solver import (Program, SolverUnavailable, Worker, ask_worker, dual_bound, grace_seconds, mip_bound,
+from .solver import (Program, ask_worker, dual_bound, grace_seconds, mip_bound,
                            read_timeout, solver_job, tol_round, tol_solver, usable)
 
 # %% ../nbs/10_milp.ipynb #43a8fdb7

@@ -90,7 +90,8 @@ def _largest(units, D, which):
 def _normal(units, D, which):
     "Curvatures scaled so that W' diag(D) W is at most diag(price); 0 where there are none"
     top = _largest(units, D, which)
-    return (D/top.clamp(min=torch.finfo(D.dtype).tiny)[:, None]).nan_to_num(0, 0, 0)*(top > 0)[:, None]
+    least = torch.finfo(D.dtype).tiny/torch.finfo(D.dtype).eps  # below, products have lost their digits
+    return (D/top.clamp(min=least)[:, None]).nan_to_num(0, 0, 0)*(top > least)[:, None]
 
 def _each(units, n): # row i goes with price i, or all with the only one
     return torch.arange(n, device=units.W.device).clamp(max=len(units.price) - 1)

@@ -8,7 +8,7 @@ __all__ = ['Field', 'fields_below', 'receptive_fields', 'windows', 'pull_patch']
 # %% ../nbs/42_patches.ipynb #b6c3521b
 import math
 from dataclasses import dataclass
-import torch, torch.nn.functional as F
+import torch.nn.functional as F
 from torch import Tensor
 from .lowering import Affine, Conv, Lowered, Scale
 

@@ -6,7 +6,7 @@
 __all__ = ['error_curve', 'curve_chart', 'radius_chart', 'hardest', 'versions', 'report', 'property_report']
 
 # %% ../nbs/16_report.ipynb #b2bf6dea
-import base64, hashlib, html, io, platform
+import base64, html, io, platform
 from math import inf
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -24,7 +24,7 @@ def error_curve(
     lb, ub, radii = (np.asarray(v, dtype=float) for v in (lb, ub, radii))
     broken, proved = ub[:, None] <= radii, lb[:, None] >= radii
     wrong = (ub == 0)[:, None]
-    return (broken | wrong).mean(0), 1 - (proved & ~wrong).mean(0)
+    return broken.mean(0), 1 - (proved & ~wrong).mean(0)
 
 # %% ../nbs/16_report.ipynb #96a928f3
 _wide, _high, _left, _low = 340, 200, 44, 34  # of a chart, and the room for numbers left and below
@@ -130,8 +130,7 @@ def hardest(
     "The points whose witness is nearest, then the undecided ones"
     broken = results[(results.status == 'falsified') & (results.ub > 0)].sort_values('ub')
     open_ = results[results.status == 'undecided'].sort_values('lb')
-    return [results.index.get_loc(i) for i in [*broken.index[:n], *open_.index[:max(2,
-        n - len(broken))]]][:n]
+    return [results.index.get_loc(i) for i in [*broken.index, *open_.index][:n]]
 
 def _gallery(results, x, y, n):
     "Figures of the hardest points"

@@ -63,10 +63,16 @@ def lr_onecycle(
 schedules = dict(drop=lr_drop, cosine=lr_cosine, onecycle=lr_onecycle)  # by name, for `train` and the command line
 
 # %% ../nbs/13_training.ipynb #d7403ca1
+def _cross_entropy(model, x, y):
+    "Mean over a batch, of a copy: a first ReLU may work in place"
+    return F.cross_entropy(model(x.clone()), y)
+
 @dataclass(frozen=True)
 class Plain:
     "Cross-entropy alone: the paper's `plain`"
     lr:float = 1e-3  # Adam's learning rate
+    def __post_init__(self):
+        if not 0 < self.lr < inf: raise ValueError(f'Plain: expected lr > 0 and finite, got {self.lr!r}')
     @property
     def name(self): return 'plain'
     def loss(self,
@@ -77,7 +83,7 @@ class Plain:
         generator:torch.Generator|None=None, # for schemes that draw random numbers
     )->tuple:       # (objective: scalar, its parts: name -> number or scalar tensor)
         "Mean cross-entropy of a batch"
-        ce = F.cross_entropy(model(x.clone()), y)  # a first ReLU may work in place
+        ce = _cross_entropy(model, x, y)
         return ce, dict(ce=ce)
 
 # %% ../nbs/13_training.ipynb #a4b4f647
@@ -105,14 +111,22 @@ def _check_every(scheme):
         if not (isinstance(n, int) and n >= 1 or n is None and name != 'every'):
             raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
 
+def _check_whole(scheme, name):
+    n = getattr(scheme, name)
+    if not (isinstance(n, int) and n >= 1):
+        raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
+
+def _check_warmup(who, warmup):
+    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
+        raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
+
 def _check_ramps(who, shares, warmup, none=False):
     "Shares of hidden units and the length of a ramp, or a ValueError"
     two = isinstance(shares, (tuple, list)) and len(shares) == 2
     if not (two and (all(0 < s <= 1 for s in shares) or none and not any(shares))):
         zeros = ' or two zeros' if none else ''
         raise ValueError(f'{who}: expected two shares of units in (0, 1]{zeros}, got {shares}')
-    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
-        raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
+    _check_warmup(who, warmup)
 
 # %% ../nbs/13_training.ipynb #86094331
 @dataclass(frozen=True)
@@ -147,7 +161,7 @@ def at(self:MMR,
 def loss(self:MMR, model, x, y, t, generator=None):
     "Mean cross-entropy plus lambda times the mean of kMMR"
     lmbd, n_rb = self.at(t, _n_hidden(model, x))
-    ce = F.cross_entropy(model(x.clone()), y)
+    ce = _cross_entropy(model, x, y)
     def term(every, n_rb, n_db=self.n_db):
         return mmr_loss(model, x[::every], y[::every], self.p, self.gamma_rb, self.gamma_db, n_rb, n_db)
     db = self.every_db or self.every
@@ -174,7 +188,7 @@ class Universal:
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy plus the ramp times the two weighted terms"
         ramp, n_rb = linear_ramp(t, .1, 1., self.warmup), _count(t, self.n_rb, _n_hidden(model, x))
-        ce = F.cross_entropy(model(x.clone()), y)
+        ce = _cross_entropy(model, x, y)
         numbers = self.lmbd_1, self.lmbd_inf, self.gamma_1, self.gamma_inf
         mmr = mmr_universal_loss(model, x[::self.every], y[::self.every], *numbers, n_rb)
         return ce + ramp*mmr, dict(ce=ce, mmr=mmr, lmbd=ramp, n_rb=n_rb)
@@ -197,7 +211,9 @@ class KW:
         _check_positive(self, 'eps', 'lr'); _check_norm(self)
         if self.hidden not in (None, 'interval'):
             raise ValueError(f"KW: expected hidden None or 'interval', got {self.hidden!r}")
-        _check_ramps('KW', (1, 1), self.warmup)
+        if self.method not in ('fastlin', 'crown'):
+            raise ValueError(f"KW: expected method 'fastlin' or 'crown', got {self.method!r}")
+        _check_warmup('KW', self.warmup)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of the worst-case logits at the radius of time t"
         eps = linear_ramp(t, self.eps/100, self.eps, self.warmup)
@@ -244,9 +260,7 @@ class Adversarial:
     @property
     def lr(self): return self.scheme.lr
     def __post_init__(self):
-        _check_positive(self, 'eps'); _check_norm(self)
-        if not (isinstance(self.steps, int) and self.steps >= 1):
-            raise ValueError(f'Adversarial: expected steps, a whole number >= 1, got {self.steps!r}')
+        _check_positive(self, 'eps'); _check_norm(self); _check_whole(self, 'steps')
     def loss(self, model, x, y, t, generator=None):
         "The wrapped scheme's loss on half clean, half attacked images"
         n = len(x)//2
@@ -266,7 +280,7 @@ class RS:
     @property
     def name(self): return 'rs'
     def __post_init__(self):
-        _check_positive(self, 'eps', 'w_rs', 'w_l1', 'lr', 'steps'); _check_ramps('RS', (1, 1), self.warmup)
+        _check_positive(self, 'eps', 'w_rs', 'w_l1', 'lr'); _check_whole(self, 'steps'); _check_warmup('RS', self.warmup)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of attacked images, less the weighted stability, plus the weighted matrices"
         eps = linear_ramp(t, self.eps/10, self.eps, self.warmup)
@@ -290,8 +304,8 @@ class MTLIBP:
     @property
     def name(self): return 'mtl-ibp'
     def __post_init__(self):
-        _check_positive(self, 'eps', 'w_l1', 'lr', 'steps'); _check_ramps('MTLIBP', (1, 1), self.warmup)
-        if not 0 < self.alpha <= 1: raise ValueError(f'MTLIBP: expected alpha in (0, 1], got {self.alpha}')
+        _check_positive(self, 'eps', 'alpha', 'w_l1', 'lr'); _check_whole(self, 'steps'); _check_warmup('MTLIBP', self.warmup)
+        if self.alpha > 1: raise ValueError(f'MTLIBP: expected alpha in (0, 1], got {self.alpha}')
     def loss(self, model, x, y, t, generator=None):
         "(1 - alpha) times the attacked images' cross-entropy, alpha times the worst-case logits', and the weights"
         eps = linear_ramp(t, self.eps/100, self.eps, self.warmup)
