@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tol_inside', 'tol_shrink', 'tol_newton', 'read_norm', 'dual', 'row_norms', 'check_input', 'check_labels', 'margin',
-           'read_eps', 'read_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'default_dtype',
+           'read_eps', 'read_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps', 'outwards', 'default_dtype',
            'exact_arithmetic']
 
 # %% ../nbs/40_ball.ipynb #3dbcfb24
@@ -287,8 +287,11 @@ class Steps:
     def rows(self, i): # of the points i, [n]
         return Steps(*(t.index_select(0, i) for t in (self.lo, self.hi, self.eps)), self.p)
 
-def _outwards(t, dtype):
-    "Numbers in another type, no nearer to zero"
+def outwards(
+    t:Tensor,          # limits, float64
+    dtype:torch.dtype, # of the result
+)->Tensor:
+    "Numbers in another type, no nearer to zero, whatever rounding does"
     info = torch.finfo(dtype)
     r = (t*(1 + 4*info.eps)).to(dtype)
     return torch.where((t != 0) & (r.abs() < info.tiny), (t.sign()*info.tiny).to(dtype), r)
@@ -301,7 +304,7 @@ def steps(self:Ball,
     x, far = self.x.flatten(1), self.eps[:, None]
     lo = torch.maximum(-far, (self.lo.flatten(1) - x).clamp(max=0))
     hi = torch.minimum(far, (self.hi.flatten(1) - x).clamp(min=0))
-    return Steps(*(_outwards(t, dtype) for t in (lo, hi, self.eps)), self.p)
+    return Steps(*(outwards(t, dtype) for t in (lo, hi, self.eps)), self.p)
 
 # %% ../nbs/40_ball.ipynb #76231563
 tol_newton = 1e-5  # relative fall of the l_2 price at which its steps stop
@@ -339,17 +342,18 @@ def least(self:Steps,
 )->Tensor:          # [n] in float64, never above the true minimum of w.delta; with gradients in w
     "Least value of linear functions over ball and box (the dual problem of A.1)"
     tol, lo, hi = (w.shape[1] + 16)*torch.finfo(w.dtype).eps, self.lo, self.hi
-    if self.p == inf: return (torch.where(w > 0, lo, hi)*w).sum(1).double()*(1 + tol)
+    lost = (w.shape[1] + 16)*torch.finfo(w.dtype).tiny  # by products that vanish
+    if self.p == inf: return (torch.where(w > 0, lo, hi)*w).sum(1).double()*(1 + tol) - lost
     if self.p == 1:
         lam = _price_l1(w, self)
         gain = torch.where(w > 0, -lo, hi)*(w.abs() - lam).clamp_min(0)
-        return -(gain.sum(1) + lam[:, 0]*self.eps).double()*(1 + tol)
+        return -(gain.sum(1) + lam[:, 0]*self.eps).double()*(1 + tol) - lost
     with torch.no_grad():  # at the best delta and price the value's gradient in w is delta
         lam = _price_l2(w, self, rounds).clamp_min(torch.finfo(w.dtype).tiny)  # any price proves something
         d = (-w/lam).clamp(lo, hi)
         half, norm2, eps2 = lam[:, 0].double()/2, d.norm(dim=1).double()**2, self.eps.double()**2
     v = (w*d).sum(1).double()
-    v = v + half*(norm2 - eps2) - tol*(v.detach().abs() + half*(norm2 + eps2))
+    v = v + half*(norm2 - eps2) - tol*(v.detach().abs() + half*(norm2 + eps2)) - lost
     return v.masked_fill(~norm2.isfinite(), -inf)
 
 # %% ../nbs/40_ball.ipynb #d6b1ca25

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, Steps, check_labels, dual, exact_arithmetic, like, read_ball, row_norms
+from .ball import Ball, Steps, check_labels, dual, exact_arithmetic, like, outwards, read_ball, row_norms
 from .lowering import Affine, Conv, Dense, Lowered, Scale, chain, lower, lower_checked, run
 from .patches import Field, fields_below, pull_patch, windows
 from .parabola import adam_step
@@ -236,7 +236,7 @@ def _interval(step, L, U, err, dtype):
         size = torch.maximum(L.abs(), U.abs())
         e = err + _n_terms(step, back=True)*u/2*(U - L) + u64*size
         e = _magnitude(step, shaped(e)) + u64*step.bias.abs()
-    err = 1.01*e.flatten(1).double() + torch.finfo(dtype).tiny
+    err = 1.01*e.flatten(1).double() + _n_terms(step)*torch.finfo(dtype).tiny
     return lb.flatten(1).double(), ub.flatten(1).double(), err
 
 def _relu_error(lb, ub, err, relu, dtype):
@@ -411,6 +411,7 @@ def hidden_bounds(
         bounds.append((lb, ub))
         kind = 'fastlin' if method == 'fastlin' else 'crown'
         lines.append(_lines(relu, (lb, ub), at.zs[k], dtype, kind))
+        lost = lost + tiny*(ub - lb).sum(1, keepdim=True)  # by slopes
         L, U, err = relu(lb), relu(ub), _relu_error(lb, ub, err, relu, dtype)
 
 # %% ../nbs/08_bounds.ipynb #bbb38f48
@@ -485,8 +486,7 @@ def _margins(at, y, how, known=None):
     net, hidden, (pi, s), out = at.net, hidden_bounds(at, how, known), _rivals(y, at.net.n_classes), []
     err = hidden.errors[-1].gather(1, y[:, None]) + hidden.errors[-1]
     last = net.relus[-1](at.zs[-1]) if at.zs else at.ball.x.flatten(1)
-    outwards = 1 + 4*torch.finfo(net.dtype).eps
-    room = Steps(*((outwards*(t - last)).to(net.dtype) for t in hidden.last), at.steps.eps, inf)
+    room = Steps(*(outwards(t - last, net.dtype) for t in hidden.last), at.steps.eps, inf)
     for c in _chunks(net, len(pi), how.memory):
         h = margin_rows(net, y[pi[c]], s[c])
         v = room.rows(pi[c]).least(h)

@@ -14,7 +14,7 @@ import torch
 from fastcore.basics import patch
 from scipy.optimize import linprog
 from torch import Tensor
-from .ball import exact_arithmetic, margin, read_ball
+from .ball import exact_arithmetic, margin, outwards, read_ball
 from .bounds import (How, UnitRows, centre_of, hidden_bounds, improve, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, short_descent
@@ -94,13 +94,13 @@ class Root:
     def set(self, bounds):
         "Take these bounds [1, n_l] of the pre-activations"
         self.bounds, self.layers = bounds, []
-        outward = 1 + 4*torch.finfo(self.net.dtype).eps
         for (lb, ub), z, err, relu in zip(bounds, self.at.zs, self.errors, self.net.relus):
             cols = relu.is_unit((lb < 0) & (ub > 0))[0].nonzero()[:, 0]
-            few = lambda t: t[0, cols].to(self.net.dtype)
+            dtype, few = self.net.dtype, lambda t: t[0, cols].to(self.net.dtype)
             leak = relu.leak(lb).expand_as(lb)
             gain = torch.where(lb[0] >= 0, torch.ones_like(leak[0]), leak[0]).to(self.net.dtype)
-            around = few(lb)*outward, few(ub)*outward, few(z), few(relu(z)), few(err)*1.01, few(leak)
+            limits = (outwards(t[0, cols], dtype) for t in (lb, ub))
+            around = *limits, few(z), few(relu(z)), few(err)*1.01, few(leak)
             self.layers.append(Layer(cols, gain, *around))
     @property
     def x(self): return self.at.ball.x

@@ -25,7 +25,7 @@ from .solver import read_timeout
 from .runs import Records, digest
 from .certificate import region_certificate
 from .attacks import check_witness, falsify, frozen, settle_witness
-from .bounds import intermediate_bounds, interval_bounds, margin_bounds
+from .bounds import certified_radius, intermediate_bounds, interval_bounds, margin_bounds
 from .milp import solve_margin
 from .branch import branch_and_bound
 from .patches import fields_below
@@ -121,12 +121,13 @@ def _falsify_checked(pb, y, v, witness, verdicts):
             v.falsify(w, pb.ball.norm(w[None] - pb.ball.x).item(), ok)
 
 # %% ../nbs/12_certify.ipynb #9079696a
+def _safe(r, ball): return (r*(1 - tol_radius) - tol_radius*ball.norm(ball.x)).clamp(min=0) # radii shrunk for rounding
+
 def _region(pb, y, verdicts):
     "Theorem 3.1: certified within the radius; falsified by the minimal example where it is exact and near enough"
     ball = pb.ball
     c = region_certificate(pb.net, ball.x, ball.p, (ball.lo, ball.hi))
-    safe = c.lb*(1 - tol_radius) - tol_radius*ball.norm(ball.x)
-    safe = safe.where(pb.margins(y) > 0, 0)  # the theorem is about the class decided
+    safe = _safe(c.lb, ball).where(pb.margins(y) > 0, 0)  # the theorem is about the class decided
     for v, lb, eps in zip(verdicts, safe.tolist(), ball.eps.tolist()):
         if lb > 0:
             v.lb = lb
@@ -159,18 +160,14 @@ def _open_units(net, layers):
     "ReLUs whose sign the bounds leave open, [b]"
     return sum(r.is_unit((l < 0) & (u > 0)).sum(1) for r, (l, u) in zip(net.relus, layers))
 
-def _cleared(pb, y, end):
-    "(where linear bounds prove every margin, bounds of the hidden layers)"
-    eps, p, box = pb.asked
-    layers = intermediate_bounds(pb.net, pb.ball.x, eps, p, box, end=end)
-    lb = margin_bounds(pb.net, pb.ball.x, y, eps, p, method='crown', box=box, bounds=layers)
-    return lb.scatter(1, y[:, None], inf).amin(1) > tol_margin*_logit_scale(pb), layers
-
 def _bound(pb, y, verdicts):
     "Linear lower bounds of all margins"
-    positive, layers = _cleared(pb, y, time.monotonic() + pb.timeout/2*len(y))
+    x, (eps, p, box) = pb.ball.x, pb.asked
+    layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + pb.timeout/2*len(y))
+    lb = margin_bounds(pb.net, x, y, eps, p, method='crown', box=box, bounds=layers)
+    positive = lb.scatter(1, y[:, None], inf).amin(1) > tol_margin*_logit_scale(pb)
     unstable = (_open_units(pb.net, layers) + torch.zeros_like(y)).tolist()
-    for v, ok, n, radius in zip(verdicts, positive.tolist(), unstable, pb.ball.eps.tolist()):
+    for v, ok, n, radius in zip(verdicts, positive.tolist(), unstable, eps.tolist()):
         v.unstable = n
         if ok: v.certify(max(radius, v.lb))
 
@@ -224,14 +221,10 @@ def _one_engine(pb, todo, unstable):
 put_by, n_radii = .05, 6 # share of a point's time kept to find a radius that can be proved, and radii tried
 
 def _radius(pb, y, seconds):
-    "A radius below the one asked for that linear bounds prove, by bisection"
-    low, high, end = 0., pb.ball.eps.item(), time.monotonic() + seconds
-    for _ in range(n_radii):
-        if time.monotonic() > end: break
-        r = (low + high)/2
-        clear, _ = _cleared(pb.within(pb.ball.eps.new_tensor([r])), y, end)
-        low, high = (r, high) if clear.item() else (low, r)
-    return low
+    "A radius below the one asked for that linear bounds prove"
+    eps, p, box = pb.asked
+    how = dict(start=eps.item()/2, steps=n_radii, end=time.monotonic() + seconds)
+    return min(_safe(certified_radius(pb.net, pb.ball.x, y, p, box=box, **how), pb.ball).item(), eps.item())
 
 @exact_arithmetic
 def search_point(

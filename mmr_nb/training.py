@@ -62,6 +62,39 @@ def lr_onecycle(
 
 schedules = dict(drop=lr_drop, cosine=lr_cosine, onecycle=lr_onecycle)  # by name, for `train` and the command line
 
+# %% ../nbs/13_training.ipynb #585e50ac
+def _check_positive(scheme, *names):
+    "A ValueError unless these hyperparameters are positive numbers"
+    for k in names:
+        v = getattr(scheme, k)
+        if not (isinstance(v, (int, float)) and 0 < v < inf):
+            raise ValueError(f'{type(scheme).__name__}: expected {k} > 0 and finite, got {v!r}')
+
+def _check_norm(scheme):
+    "The norm as a number, whatever it was written as"
+    object.__setattr__(scheme, 'p', read_norm(scheme.p, type(scheme).__name__))
+
+def _check_whole(scheme, name):
+    n = getattr(scheme, name)
+    if not (isinstance(n, int) and n >= 1):
+        raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
+
+def _check_every(scheme):
+    for name in ('every', 'every_db', 'n_db'):
+        if name == 'every' or getattr(scheme, name, None) is not None: _check_whole(scheme, name)
+
+def _check_warmup(who, warmup):
+    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
+        raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
+
+def _check_ramps(who, shares, warmup, none=False):
+    "Shares of hidden units and the length of a ramp, or a ValueError"
+    two = isinstance(shares, (tuple, list)) and len(shares) == 2
+    if not (two and (all(0 < s <= 1 for s in shares) or none and not any(shares))):
+        zeros = ' or two zeros' if none else ''
+        raise ValueError(f'{who}: expected two shares of units in (0, 1]{zeros}, got {shares}')
+    _check_warmup(who, warmup)
+
 # %% ../nbs/13_training.ipynb #d7403ca1
 def _cross_entropy(model, x, y):
     "Mean over a batch, of a copy: a first ReLU may work in place"
@@ -71,8 +104,7 @@ def _cross_entropy(model, x, y):
 class Plain:
     "Cross-entropy alone: the paper's `plain`"
     lr:float = 1e-3  # Adam's learning rate
-    def __post_init__(self):
-        if not 0 < self.lr < inf: raise ValueError(f'Plain: expected lr > 0 and finite, got {self.lr!r}')
+    def __post_init__(self): _check_positive(self, 'lr')
     @property
     def name(self): return 'plain'
     def loss(self,
@@ -92,41 +124,6 @@ def _n_hidden(model, x): return sum(lower(model, x.shape[1:], check=False, train
 def _count(t, shares, n_hidden):
     "k_B at time t: a share of the hidden units, at least one; no units if the shares are 0 or there are none"
     return min(n_hidden, max(1, round(linear_ramp(t, *shares)*n_hidden))) if any(shares) else 0
-
-# %% ../nbs/13_training.ipynb #585e50ac
-def _check_positive(scheme, *names):
-    "A ValueError unless these hyperparameters are positive numbers"
-    for k in names:
-        v = getattr(scheme, k)
-        if not (isinstance(v, (int, float)) and 0 < v < inf):
-            raise ValueError(f'{type(scheme).__name__}: expected {k} > 0 and finite, got {v!r}')
-
-def _check_norm(scheme):
-    "The norm as a number, whatever it was written as"
-    object.__setattr__(scheme, 'p', read_norm(scheme.p, type(scheme).__name__))
-
-def _check_every(scheme):
-    for name in ('every', 'every_db', 'n_db'):
-        n = getattr(scheme, name, None)
-        if not (isinstance(n, int) and n >= 1 or n is None and name != 'every'):
-            raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
-
-def _check_whole(scheme, name):
-    n = getattr(scheme, name)
-    if not (isinstance(n, int) and n >= 1):
-        raise ValueError(f'{type(scheme).__name__}: expected {name}, a whole number >= 1, got {n!r}')
-
-def _check_warmup(who, warmup):
-    if not (isinstance(warmup, (int, float)) and 0 <= warmup <= 1):
-        raise ValueError(f'{who}: expected warmup, a fraction of the run, in [0, 1], got {warmup}')
-
-def _check_ramps(who, shares, warmup, none=False):
-    "Shares of hidden units and the length of a ramp, or a ValueError"
-    two = isinstance(shares, (tuple, list)) and len(shares) == 2
-    if not (two and (all(0 < s <= 1 for s in shares) or none and not any(shares))):
-        zeros = ' or two zeros' if none else ''
-        raise ValueError(f'{who}: expected two shares of units in (0, 1]{zeros}, got {shares}')
-    _check_warmup(who, warmup)
 
 # %% ../nbs/13_training.ipynb #86094331
 @dataclass(frozen=True)
