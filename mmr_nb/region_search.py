@@ -157,6 +157,13 @@ def half_space_distance(
 tol_polytope = 1e-9 # violation of a half-space that counts as none, in units of distance
 tol_exact = 1e-6    # lower and upper bound closer than this, relatively, are equal
 
+def _answer(cost, rows, rhs, limits, seconds):
+    "HiGHS on: least cost, rows v <= rhs, within limits; None without an answer"
+    options = dict(presolve=False)  # which takes longer than the rest, and gives up on some
+    if seconds < inf: options['time_limit'] = max(seconds, 1e-3)
+    a = linprog(cost, rows, rhs, bounds=limits, method='highs', options=options)
+    return a if a.status == 0 and np.isfinite(a.x).all() else None
+
 def _shift(G, h, lo, hi, r, p, seconds=inf):
     "Least common shift s, G delta >= h - s, within the ball: (delta, weights, s); None: no answer"
     (m, d), one = G.shape, np.ones((len(G), 1))
@@ -165,10 +172,8 @@ def _shift(G, h, lo, hi, r, p, seconds=inf):
         rhs, low, high = np.append(-h, r), np.zeros(2*d), np.concatenate([hi, -lo])
     else: A, rhs, low, high = np.hstack([-G, -one]), -h, np.maximum(lo, -r), np.minimum(hi, r)
     bounds = np.stack([np.append(low, -1.), np.append(high, inf)], 1)
-    options = dict(presolve=False)  # which takes longer than the rest, and gives up on some
-    if seconds < inf: options['time_limit'] = max(seconds, 1e-3)
-    a = linprog(np.eye(len(bounds))[-1], A, rhs, bounds=bounds, method='highs', options=options)
-    if a.status != 0 or not np.isfinite(a.x).all(): return None
+    a = _answer(np.eye(len(bounds))[-1], A, rhs, bounds, seconds)
+    if a is None: return None
     delta = a.x[:d] - a.x[d:2*d] if p == 1 else a.x[:d]
     return delta, np.maximum(-a.ineqlin.marginals[:m], 0), a.x[-1]
 
@@ -878,29 +883,18 @@ def leaf(self:_Branch, part):
     if near < self.best.goal: self.floor = min(self.floor, near)
 
 # %% ../nbs/11_region_search.ipynb #b83070c3
-def _part_rows(local, part):
-    "Units' values [k, n] in one part and its rival's margin [1, n], as rows of (1, delta, activations of free units)"
-    free, d = part.free[0], local.A.shape[1]
-    slope, own = torch.where(part.lb[0] >= 0, 1., local.leak), torch.eye(local.k).to(local.A)[:, free]
-    rows = torch.cat([local.c[:, None], local.A, torch.zeros(len(local.c), own.shape[1]).to(own)], 1)
-    values, seen = rows[:local.k].clone(), F.pad(own, (1 + d, 0))
-    for i in local.blocks[:-1]:
-        values[i] += local.C[i, :i.start] @ seen[:i.start]
-        seen[i] = torch.where(free[i, None], seen[i], slope[i, None]*values[i])
-    rival = local.k + part.rival
-    return values, rows[rival] + local.C[rival] @ seen
-
 def _part_program(local, best, part):
-    "Objective, rows (at most 0) and limits: signs, then lower lines of slopes 1 and leak and chords of free units"
-    values, margin = (t.numpy() for t in _part_rows(local, part))
-    free, sign, leak = part.free[0].numpy(), part.signs[0].numpy(), local.leak.numpy()[:, None]
-    up, height = (t[0].numpy()[:, None] for t in _lines(local, part, slice(local.k))[2:])
-    z, h = values[free], np.eye(values.shape[1])[-int(free.sum()):]
-    chord = up[free]*z + height[free]*np.eye(1, values.shape[1])
-    fixed = sign != 0
-    rows = np.vstack([-sign[fixed, None]*values[fixed], z - h, leak[free]*z - h, h - chord])
-    ball, anything = best.within(best.goal, 1).steps(torch.float64), np.full((len(h), 2), (-inf, inf))
-    return margin[0], rows, np.vstack([torch.cat([ball.lo, ball.hi]).T, anything])
+    "cost, rows, their right sides and limits of (delta, activations of the free units): signs, two lower lines, chords"
+    free, sign, d, k = part.free[0], part.signs[0], local.A.shape[1], local.k
+    inputs = dict(A=torch.cat([local.A, local.C[:, free]], 1), C=local.C.masked_fill(free, 0.)) # free activations are inputs
+    V, a = local_region(replace(local, **inputs), part.lb[0] >= 0)
+    z, b, h = V[:k][free], a[:k][free], torch.eye(V.shape[1]).to(V)[d:]
+    low, (up, height), fixed = local.leak[free], (t[0, free] for t in _lines(local, part, slice(k))[2:]), sign != 0
+    rows = torch.cat([-(sign[:, None]*V[:k])[fixed], z - h, low[:, None]*z - h, h - up[:, None]*z])
+    right = torch.cat([(sign*a[:k])[fixed], -b, -low*b, up*b + height])
+    ball, anything = best.within(best.goal, 1).steps(torch.float64), torch.tensor([[-inf, inf]]).to(V)
+    limits = torch.cat([torch.cat([ball.lo, ball.hi]).T, anything.expand(len(h), 2)])
+    return [t.numpy() for t in (V[k + part.rival][0], rows, right, limits)]
 
 # %% ../nbs/11_region_search.ipynb #d01eded7
 def solve_part(
@@ -910,10 +904,8 @@ def solve_part(
     seconds:float=inf, # for the solver
 )->tuple:              # (delta [d], None without an answer; the part [1])
     "Where the rival's margin is least in a relaxed part, and the part with the multipliers that say so"
-    margin, rows, limits = _part_program(local, best, part)
-    options = dict(presolve=False, **({} if seconds == inf else dict(time_limit=max(seconds, 1e-3))))
-    a = linprog(margin[1:], rows[:, 1:], -rows[:, 0], bounds=limits, method='highs', options=options)
-    if a.status != 0 or not np.isfinite(a.x).all(): return None, part
+    a = _answer(*_part_program(local, best, part), seconds)
+    if a is None: return None, part
     fixed, free, leak = part.signs[0] != 0, part.free[0], local.leak
     mu = torch.from_numpy(-a.ineqlin.marginals).nan_to_num(0, 0, 0).clamp(min=0)
     signs, upper, lower, _ = mu.split([int(fixed.sum()), *3*[int(free.sum())]])
