@@ -41,24 +41,26 @@ def mean(t): return round(t.double().mean().item(), 6)
 
 # -- which network
 
-def read_net(spec, kind):
+def read_net(spec, kind, half=False):
     "(name, network with its card or None where it is not trained yet, run folder or None) of NAME or NAME=PATH"
     name, _, path = spec.partition('=')
     if not path: return name, load_model(name), None
     path = Path(path)
     file = path if path.suffix == '.safetensors' else path/f'{kind}.safetensors'
     if not file.exists(): say(f'{name}: not trained yet: no {file.name} in {file.parent.name}'); return name, None, None
-    return name, load_weights(file), None if file is path else path
+    net = load_weights(file)
+    return name, net.half().float() if half else net, None if file is path else path
 
 
 def parts(name, card):
     "(data, network, norm that is reported, scheme) of a name, checked against the network's card"
-    if name.count('-') < 3: raise ValueError(f'expected a name such as mnist-cnn-linf-mmr+at, got {name!r}')
-    data, network, norm, scheme = name.split('-', 3)
+    base = re.sub(r'-(clean|seed\d+)$', '', name)
+    if base.count('-') < 3: raise ValueError(f'expected a name such as mnist-cnn-linf-mmr+at or mnist-cnn-linf-mmr+at-seed1, got {name!r}')
+    data, network, norm, scheme = base.split('-', 3)
     s = card.get('scheme') or {}
     p = float(s.get('p') or (s.get('scheme') or {}).get('p') or ('inf' if norm == 'lp' else read_norm(norm)))  # plain training knows no norm
     expected = model_name(card.get('data'), network, p, s.get('name'))
-    if name != expected: raise ValueError(f'{name}: by its card this network is {expected}')
+    if base != expected: raise ValueError(f'{name}: by its card this network is {expected}')
     made = dict(fc1=fc1, fc10=fc10, cnn=cnn).get(network)
     if made is None or json.loads(json.dumps(describe(made(tuple(card['input_shape']), card['layers'][-1][1]['out_features'])))) != card['layers']: raise ValueError(f'{name}: the architecture is not {network}')
     return data, network, p, scheme
@@ -228,7 +230,7 @@ def line(r):
 def into_zoo(name, run, r, args):
     "The network with its numbers, in the zoo"
     how = {k: r['training'][k] for k in ('command', 'device')}
-    file = publish(run, name, r['test_error'], r['robust'], folder=args.models, kind=args.kind, replace=True, pgd=r['pgd'], evaluation=r['command'], **how)
+    file = publish(run, name, r['test_error'], r['robust'], folder=args.models, kind=args.kind, replace=True, half=args.half, pgd=r['pgd'], evaluation=r['command'], **how)
     say(f'{name}: published as {file.name}')
 
 
@@ -250,6 +252,7 @@ def options():
     a.add_argument('--records', default='_out/table1', help='folder of verdicts, for resuming')
     a.add_argument('--again', action='store_true', help='evaluate even if --out holds the same evaluation')
     a.add_argument('--publish', action='store_true', help='put the networks into the zoo')
+    a.add_argument('--half', action='store_true', help='round the weights of run folders to float16 before anything is measured; --publish then writes float16')
     a.add_argument('--models', default='models', help='where the zoo is')
     a.add_argument('--command', help='for the card: how one network was trained, in place of what its run says')
     a.add_argument('--device', help='for the card: on what it was trained')
@@ -279,7 +282,7 @@ def main():
     torch.set_num_threads(args.threads)
     args.library = library()
     try:
-        nets = [n for n in (read_net(spec, args.kind) for spec in args.net) if n[1] is not None]
+        nets = [n for n in (read_net(spec, args.kind, args.half) for spec in args.net) if n[1] is not None]
         check(nets, args)
         for name, net, run in nets:
             r = measured(name, net, run, args)

@@ -277,13 +277,17 @@ def save_weights(
     if path.suffix != '.safetensors':
         raise ValueError(f'save_weights: expected a path ending in .safetensors, got {path.name}')
     net = check_copy(model, input_shape, 'save_weights')
-    data = save({k: v.contiguous() for k, v in net.state_dict().items()})
+    data = save({k: _smallest(v).contiguous() for k, v in net.state_dict().items()})
     card = dict(card, input_shape=list(input_shape), layers=describe(model),
                 sha256=hashlib.sha256(data).hexdigest())
     text = json.dumps(card, indent=1).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data); write_file(path.with_suffix('.json'), text)
     return path
+
+def _smallest(t):
+    "float32 as float16 where that holds the same numbers"
+    return t.half() if t.dtype == torch.float32 and torch.equal(t.half().float(), t) else t
 
 # %% ../nbs/01_networks.ipynb #1ecb911a
 def load_weights(
@@ -335,8 +339,8 @@ def _load_safetensors(path, activation):
         raise ValueError(f'load_weights: expected the card {path.with_suffix(".json").name} beside '
                          f'{path.name}, '
                          'got none')
-    model, state = build(card['layers']), load(data)
-    dtype = next(v.dtype for v in state.values() if v.is_floating_point())
+    state = {k: v.float() if v.dtype == torch.float16 else v for k, v in load(data).items()}
+    model, dtype = build(card['layers']), next(v.dtype for v in state.values() if v.is_floating_point())
     model.to(dtype).load_state_dict(state)
     return model, card
 

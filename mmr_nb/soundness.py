@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['tol_pieces', 'tol_program', 'tol_empty', 'nudges', 'planted_kinds', 'written_kinds', 'case_kinds', 'no_file',
            'may_refuse', 'case_norms', 'radii', 'case_settings', 'tol_float', 'tol_plain', 'tol_bound', 'nothing_found',
-           'solver_lies', 'affine_pieces', 'rational_margin', 'rational_inside', 'nearest_point', 'ExactDistance',
-           'exact_distance', 'planted_network', 'written_network', 'Case', 'random_case', 'Finding', 'Judge',
-           'mip_takes', 'lying_solver', 'examine_case', 'check_case', 'soundness_gate', 'soundness']
+           'solver_lies', 'affine_pieces', 'rational_margin', 'rational_inside', 'NoAnswer', 'nearest_point',
+           'ExactDistance', 'exact_distance', 'planted_network', 'written_network', 'Case', 'random_case', 'Finding',
+           'Judge', 'mip_takes', 'lying_solver', 'examine_case', 'check_case', 'soundness_gate', 'soundness']
 
 # %% ../nbs/46_soundness.ipynb #66425a0a
 import copy, heapq, itertools, sys, tempfile, time, warnings
@@ -141,6 +141,9 @@ def rational_inside(
 tol_program = 1e-10  # feasibility and optimality asked of the linear programs; their variables are of size 1
 tol_empty = 1e-12    # a projection farther than 1/this counts as none
 
+class NoAnswer(ArithmeticError):
+    "A program of `exact_distance` that its solver gives up on: on a region that is empty but for rounding, say"
+
 def _projection(G, h, lo, hi):
     "Shortest v with G v >= h, lo <= v <= hi: Lawson and Hanson's least-distance problem; None where there is none"
     eye, l, u = np.eye(len(lo)), np.isfinite(lo), np.isfinite(hi)
@@ -165,7 +168,7 @@ def _linear_program(G, h, lo, hi, p):
         r = linprog(cost, A, rhs, bounds=np.stack([low, high], 1), method=method, options=tight)
         if r.status in (0, 2): break
     if r.status == 2: return None
-    if r.status != 0: raise ArithmeticError(f'exact_distance: a linear program ended with: {r.message}')
+    if r.status != 0: raise NoAnswer(f'exact_distance: a linear program ended with: {r.message}')
     return r.x[:d] - r.x[d:] if p == 1 else r.x[:d]
 
 # %% ../nbs/46_soundness.ipynb #6805f008
@@ -520,7 +523,7 @@ class Finding:
     "One statement about a case, and what is wrong with it"
     seed:int        # of the case
     method:str      # what was asked, as 'branch_and_bound'
-    said:str        # 'certified', 'falsified', 'undecided', 'bound', 'refused' or 'error'
+    said:str        # 'certified', 'falsified', 'undecided', 'bound', 'refused', 'error'; 'no answer': by the judge
     wrong:str = ''  # empty: nothing
 
 class Judge:
@@ -598,7 +601,8 @@ def finish(self:Judge):
     below = np.where(np.isfinite(v), v - tol_bound*(np.abs(v) + scale), -1e300); below[c.y] = -1e300
     wrong, claims, where = not (np.delete(v, c.y) < inf).all(), np.delete(v, c.y).tolist(), None
     if not wrong:
-        where = exact_distance(c.model, c.x, c.y, c.p, c.box, below, c.eps*(1 - 1e-9), 400).witness
+        try: where = exact_distance(c.model, c.x, c.y, c.p, c.box, below, c.eps*(1 - 1e-9), 400).witness
+        except NoAnswer: self.note('margin bounds', 'no answer'); return self.found
         wrong = where is not None and self.refutes(c.eps, claims, where)
     self.note('margin bounds', 'bound', f'{names}: claims {claims}, too much at {where}' if wrong else '')
     return self.found
@@ -824,7 +828,8 @@ def _examined(seed, patience, share, kinds):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        case = random_case(seed, kinds)
+        try: case = random_case(seed, kinds)
+        except NoAnswer: return [vars(Finding(seed, 'exact_distance', 'no answer'))]
         about = dict(kind=case.kind, norm=case.p, box=case.box is not None, scaled=case.scaled,
                      known=case.exact.ub < inf, setting=case.setting)
         return [dict(vars(f), **about) for f in examine_case(case, patience, share)]

@@ -87,6 +87,7 @@ def publish(
     folder='models',    # where the zoo is
     kind:str='best',    # 'best' or 'last' epoch
     replace:bool=False, # take the place of a network of that name
+    half:bool=False,    # round the weights to float16: half the bytes; what was measured must be the rounded network's
     **more,             # anything else for the card that JSON can hold
 )->Path:                # the .safetensors file
     "Put a finished run's network into the zoo, with its card"
@@ -97,6 +98,7 @@ def publish(
     if file.exists() and not replace:
         raise ValueError(f'publish: {name} is in the zoo already; replace=True takes its place')
     model = load_weights(run/f'{kind}.safetensors')
+    if half: model = model.half()
     made = {k: v for k, v in model.card.items() if k not in ('sha256', 'layers', 'input_shape', 'architecture')}
     made.update(more)
     missing = {'command', 'device'} - {*made}
