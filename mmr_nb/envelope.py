@@ -9,6 +9,7 @@ __all__ = ['temperature', 'mixtures', 'fill', 'BoxUnits', 'raise_minorants', 'ro
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 import torch
 from torch import Tensor
 from .ball import Steps
@@ -25,7 +26,7 @@ def fill(
 # %% ../nbs/47_envelope.ipynb #e000000e
 def _short(W):
     "A matrix of many zeros, as convolutions have it, without them"
-    if W.count_nonzero() > W.numel()/16: return W.contiguous()
+    if W.count_nonzero() > W.numel()/8: return W.contiguous()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # PyTorch calls the format a beta
         return W.to_sparse_csr()
@@ -40,10 +41,11 @@ class BoxUnits:
     hi:Tensor       # [d], at least 0
     n_levels:int=8  # that a coordinate is rounded to, both ends among them
     def __post_init__(self):
-        up, down, size = self.W.clamp(min=0), self.W.clamp(max=0), self.hi - self.lo
-        parts = dict(up=_short(up.T), down=_short(down.T), gain=_short(torch.cat([up*size, -down*size])))
-        parts['most'] = self.z + (up*self.hi + down*self.lo).sum(1)
-        self.__dict__.update(parts)
+        size, mid = self.hi - self.lo, (self.hi + self.lo)/2
+        both = self.W, self.W.abs()
+        gains, slopes = (tuple(map(_short, t)) for t in ([w*size for w in both], [w.T for w in both]))
+        most = self.z + self.W @ mid + both[1] @ size/2
+        self.__dict__.update(gains=gains, slopes=slopes, most=most, mid=mid)
     def part(self, units, coords): # some of the units, where they depend on these coordinates alone
         if (len(units), len(coords)) == self.W.shape: return self
         few = dict(z=self.z[units], leak=self.leak[units], lo=self.lo[coords], hi=self.hi[coords])
@@ -52,32 +54,46 @@ class BoxUnits:
         return self.lo + levels/(self.n_levels - 1)*(self.hi - self.lo)
 
 # %% ../nbs/47_envelope.ipynb #e0000010
+def _mirrored(levels, n_levels):
+    "Of each level the number of its pair, and whether it is the lower (-1) or the upper one (1); 0: its own mirror image"
+    return torch.minimum(levels, n_levels - 1 - levels), (2*levels - (n_levels - 1)).sign().double()
+
+def _apart(both, difference, n_levels):
+    "Every level's value [..., Q] from sums and differences of pairs"
+    low, high = (both - difference)/2, (both + difference)/2
+    if n_levels % 2: low[..., -1] *= 2 # its own mirror image
+    return torch.cat([low, high[..., :n_levels//2].flip(-1)], -1)
+
 def _shares(units, levels):
-    "Of every unit and row, the share of each level [m, n, Q] and what the budget has left [m, n]"
-    (n, d), Q = levels.shape, units.n_levels
-    member = torch.zeros(d, n, Q, dtype=units.W.dtype, device=levels.device).scatter_(2, levels.T[..., None], 1.)
-    up, down = (units.gain @ member.flatten(1)).view(2, len(units.z), n, Q)
-    room = up + down.flip(-1)
+    "Of every unit and row, the share of each level [m, n, Q], what is spent [m, n] and what the budget has left"
+    (n, d), Q, K = levels.shape, units.n_levels, (units.n_levels + 1)//2
+    pair, side = (t.T[..., None] for t in _mirrored(levels, Q))
+    member = torch.zeros(d, n, K, dtype=units.W.dtype, device=levels.device)
+    sides, sums = (g @ member.scatter(2, pair, v).flatten(1) for g, v in zip(units.gains, (side, torch.ones_like(side))))
+    room = _apart(*(t.view(len(units.z), n, K) for t in (sums, sides)), Q).clamp(min=0)
     share = fill(room, units.most.clamp(min=0)[:, None].expand(-1, n))
-    return share, (units.most[:, None] - (share*room).sum(-1)).clamp(min=0)
+    spent = (share*room).sum(-1)
+    return share, spent, (units.most[:, None] - spent).clamp(min=0)
 
 def _planes(units, levels, h):
     "Slopes [n, d] and constants [n] of the sum of h times planes above the ReLUs, h [n, m] at most 0"
-    share, left = _shares(units, levels)
-    used = h.T[..., None]*share
-    def slope(W, used): # a coordinate takes what its level takes
-        every = (W @ used.flatten(1)).view(len(W), *used.shape[1:])
-        return every.gather(2, levels.T[..., None])[..., 0].T
-    up, down = slope(units.up, used), slope(units.down, used.flip(-1))
-    return up + down, (h.T*left).sum(0) - up @ units.lo - down @ units.hi
+    share, spent, left = _shares(units, levels)
+    used, K, (pair, side) = h.T[..., None]*share, share.shape[-1]//2, _mirrored(levels, units.n_levels)
+    other = used.flip(-1)
+    parts = (used + other)[..., :-K or None]/2, (other - used)[..., :-K or None]/2
+    same, turned = ((W @ t.flatten(1)).view(len(W), *t.shape[1:]).gather(2, pair.T[..., None])[..., 0].T
+                    for W, t in zip(units.slopes, parts)) # a coordinate takes what its level takes
+    w = same + side*turned
+    return w, (h.T*(left + spent/2)).sum(0) - w @ units.mid
+
 
 # %% ../nbs/47_envelope.ipynb #e0000012
-def _minorant(units, levels, h):
-    "A linear function of delta below sum_j h_j relu_j: slopes [n, d], constants [n]"
-    pos, neg, leak = h.clamp(min=0), h.clamp(max=0), units.leak
+def _minorant(units, above, levels, h):
+    "A linear function of delta below sum_j h_j relu_j: slopes [n, d], constants [n]; `above`: units with a negative h"
+    (some, few), neg = above, h.clamp(max=0)
     on = units.at(levels) @ units.W.T + units.z > 0
-    line = pos*torch.where(on, 1., leak) + neg*leak
-    w, c = _planes(units, levels, neg*(1 - leak))
+    line = h.clamp(min=0)*torch.where(on, 1., units.leak) + neg*units.leak
+    w, c = _planes(few, levels, neg[:, some]*(1 - few.leak))
     return line @ units.W + w, line @ units.z + c
 
 def _rounding(units, h):
@@ -99,6 +115,12 @@ def _where_least(units, w, t):
 # %% ../nbs/47_envelope.ipynb #bca59aa4
 mixtures = torch.linspace(0, 1, 17, dtype=torch.float64)**1.5  # weights of the new minorant that are tried
 
+def _best_weight(box, old, new):
+    "Of each row the weight of the new minorant whose mixture has the largest least value"
+    (w, c), (new_w, new_c), weights = old, new, mixtures.to(old[0])
+    tried = torch.stack([box.least(w + a*(new_w - w)) + c + a*(new_c - c) for a in weights])
+    return weights[tried.nan_to_num(-inf).argmax(0)]
+
 def _mixed(units, a, old, new):
     "(1 - a) of the old minorants and a of the new ones, less what rounding can have added"
     (w, c), (new_w, new_c), far = old, new, torch.maximum(-units.lo, units.hi)
@@ -106,6 +128,8 @@ def _mixed(units, a, old, new):
     tol = torch.where(a > 0, 4*torch.finfo(w.dtype).eps, 0)
     return w + a[:, None]*(new_w - w), c + a*(new_c - c) - tol*size
 
+
+# %% ../nbs/47_envelope.ipynb #c562c452
 def raise_minorants(
     units:BoxUnits, # the ReLUs and their box
     w:Tensor,    # slopes of linear functions below what is asked, [n, d]
@@ -113,17 +137,26 @@ def raise_minorants(
     line:tuple,  # what is asked is a linear part (slopes [n, d], constants [n]) ...
     h:Tensor,    # ... and h times the units' ReLUs, [n, m]
     steps:int=8, # of Frank and Wolfe's method
+    enough:float=inf, # rows whose least value is above this are left alone
 )->tuple:        # (w, c) whose least value on the box is no smaller, for all that rounding can do
     "Linear functions below sums of ReLUs on a box, raised by their envelopes (Tjandraatmadja et al. 2020)"
-    box = Steps(units.lo[None], units.hi[None], units.hi.amax()[None], float('inf'))
-    slack = _rounding(units, h)
+    box = Steps(units.lo[None], units.hi[None], units.hi.amax()[None], inf)
+    slack, value, some = _rounding(units, h), box.least(w) + c, (h < 0).any(0).nonzero()[:, 0]
+    above = some, units.part(some, torch.arange(w.shape[1], device=w.device))
+    best, now = (w.clone(), c.clone()), (w.clone(), c.clone())
     for t in range(1, steps + 1):
-        new_w, new_c = _minorant(units, _where_least(units, w, t), h)
-        new_w, new_c = line[0] + new_w, line[1] + new_c - slack
-        tried = torch.stack([box.least(w + a*(new_w - w)) + c + a*(new_c - c) for a in mixtures.to(w)])
-        a = mixtures.to(w)[tried.nan_to_num(-float('inf')).argmax(0)]
-        w, c = _mixed(units, a, (w, c), (new_w, new_c))
-    return w, c
+        go = (~(value > enough)).nonzero()[:, 0]
+        if not len(go): break
+        old = tuple(a[go] for a in now)
+        new_w, new_c = _minorant(units, above, _where_least(units, old[0], t), h[go])
+        new = line[0][go] + new_w, line[1][go] + new_c - slack[go]
+        a = _best_weight(box, old, new)
+        mixed = _mixed(units, torch.where(a > 0, a, 1/(t + 1)), old, new)
+        for kept, moved in zip(now, mixed): kept[go] = moved
+        reached = box.least(mixed[0]) + mixed[1]
+        better = reached > value[go]
+        for kept, found in zip((*best, value), (*mixed, reached)): kept[go[better]] = found[better]
+    return best
 
 # %% ../nbs/47_envelope.ipynb #fdfb5b01
 def rows_alike(

@@ -611,7 +611,7 @@ def raise_half_spaces(
     "Half-spaces moved away from x by the first layer's parabolas and envelopes (Tjandraatmadja et al. 2020)"
     (w, t, seen), (line, row, low, span) = halves, _first_layer(local, parts, halves)
     if ball: w, t = raise_parabolas(ball, w, t, line, row, low, span, parts.curve, _price(ball, parts))
-    if box: w, t = raise_minorants(box, w, t, line, row, steps)
+    if box: w, t = raise_minorants(box, w, t, line, row, steps, enough=0.)
     return w, t, seen
 
 def _price(ball, parts): # which of the prices each part goes with: its rival's
@@ -916,8 +916,8 @@ def solve_part(
     return torch.from_numpy(a.x[:local.A.shape[1]]), _measured(best, part, *half_spaces(local, part)[:2])
 
 # %% ../nbs/11_region_search.ipynb #7860b611
-program_share = .25         # of the search's time
-largest_program = 2_000_000 # entries of its rows
+program_share = .5          # of the search's time
+largest_program = 4_000_000 # entries of its rows
 
 @patch
 def solved(self:_Branch, part):
