@@ -98,9 +98,9 @@ def publish(
     if file.exists() and not replace:
         raise ValueError(f'publish: {name} is in the zoo already; replace=True takes its place')
     model = load_weights(run/f'{kind}.safetensors')
-    if half: model = model.half()
     made = {k: v for k, v in model.card.items() if k not in ('sha256', 'layers', 'input_shape', 'architecture')}
     made.update(more)
+    if half: model, made['rounded'] = model.half(), 'float16'
     missing = {'command', 'device'} - {*made}
     if missing:
         raise ValueError(f'publish: the card of {run.name} lacks {", ".join(sorted(missing))}: give it, '
