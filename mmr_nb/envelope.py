@@ -80,7 +80,7 @@ def _planes(units, levels, h):
     share, spent, left = _shares(units, levels)
     used, K, (pair, side) = h.T[..., None]*share, share.shape[-1]//2, _mirrored(levels, units.n_levels)
     other = used.flip(-1)
-    parts = (used + other)[..., :-K or None]/2, (other - used)[..., :-K or None]/2
+    parts = (used + other)[..., :-K]/2, (other - used)[..., :-K]/2
     same, turned = ((W @ t.flatten(1)).view(len(W), *t.shape[1:]).gather(2, pair.T[..., None])[..., 0].T
                     for W, t in zip(units.slopes, parts)) # a coordinate takes what its level takes
     w = same + side*turned
