@@ -267,6 +267,7 @@ def check(nets, args):
         own = parts(name, net.card)[2]
         if args.publish and args.norm and args.norm != own: raise ValueError(f'{name}: --publish expects the norm that it was trained for, {own:g}, got --norm {args.norm:g}')
         missing = [k for k in ('command', 'device') if not (net.card.get(k) or getattr(args, k))]
+        if args.half and run is None: raise ValueError(f'{name}: --half expects a run folder, NAME=PATH')
         if args.publish and run is None: raise ValueError(f'{name}: --publish expects a run folder, NAME=PATH')
         if args.publish and missing: raise ValueError(f'{name}: its card lacks {" and ".join(missing)}: give --' + ' and --'.join(missing))
 

@@ -86,7 +86,6 @@ def _planes(units, levels, h):
     w = same + side*turned
     return w, (h.T*(left + spent/2)).sum(0) - w @ units.mid
 
-
 # %% ../nbs/47_envelope.ipynb #e0000012
 def _minorant(units, above, levels, h):
     "A linear function of delta below sum_j h_j relu_j: slopes [n, d], constants [n]; `above`: units with a negative h"
@@ -100,7 +99,7 @@ def _rounding(units, h):
     "How far rounding can have raised minorants of rows h [n, m] on the box, [n]"
     d, far = units.W.shape[1], torch.maximum(-units.lo, units.hi)
     size = units.z.abs() + units.W.abs() @ far
-    return 4*(d + len(size) + 64)*torch.finfo(units.W.dtype).eps*(h.abs() @ size)
+    return 8*(d + len(size) + 64)*torch.finfo(units.W.dtype).eps*(h.abs() @ size)
 
 # %% ../nbs/47_envelope.ipynb #e0000014
 temperature = 3.  # of the first step, in units of the mean gain of a row's coordinates
@@ -127,7 +126,6 @@ def _mixed(units, a, old, new):
     size = c.abs() + new_c.abs() + (w.abs() + new_w.abs()) @ far
     tol = torch.where(a > 0, 4*torch.finfo(w.dtype).eps, 0)
     return w + a[:, None]*(new_w - w), c + a*(new_c - c) - tol*size
-
 
 # %% ../nbs/47_envelope.ipynb #c562c452
 def raise_minorants(
