@@ -33,7 +33,7 @@ def _interval_step(step, L, U):
     tol = _n_terms(step)*torch.finfo(L.dtype).eps
     z = step(m)
     size = m.abs() + r
-    lost = torch.finfo(L.dtype).tiny*(1 + _n_terms(step)*size.flatten(1).sum(1))  # by products that vanish
+    lost = step.swell*torch.finfo(L.dtype).tiny*(1 + _n_terms(step)*size.flatten(1).sum(1))  # by products that vanish
     rad = _magnitude(step, r + tol*size) + tol*step.bias.abs() + like(lost, z)
     return (z - rad).nan_to_num(-inf, inf, -inf), (z + rad).nan_to_num(inf, inf, -inf)
 
@@ -236,7 +236,7 @@ def _interval(step, L, U, err, dtype):
         size = torch.maximum(L.abs(), U.abs())
         e = err + _n_terms(step, back=True)*u/2*(U - L) + u64*size
         e = _magnitude(step, shaped(e)) + u64*step.bias.abs()
-    err = 1.01*e.flatten(1).double() + _n_terms(step)*torch.finfo(dtype).tiny
+    err = 1.01*e.flatten(1).double() + step.swell*_n_terms(step)*torch.finfo(dtype).tiny
     return lb.flatten(1).double(), ub.flatten(1).double(), err
 
 def _relu_error(lb, ub, err, relu, dtype):
@@ -400,7 +400,7 @@ def hidden_bounds(
     err, bounds, lines, errors = 2**-50*(x.abs() + at.steps.hi - at.steps.lo), [], [], []
     lost, tiny = 0., torch.finfo(dtype).tiny  # by products that vanish, on the way down from a layer
     for k, (step, relu) in enumerate(chain(at.net)):
-        lost = lost + _n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)
+        lost = lost + step.swell*_n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)
         lb, ub, err = _interval(step, L, U, err, dtype)
         errors.append(err + lost)
         if relu is None: return Hidden(bounds, lines, errors, (L, U))

@@ -19,7 +19,7 @@ from joblib.parallel import get_active_backend
 from torch import Tensor
 from tqdm import tqdm
 from . import __version__
-from .ball import Ball, exact_arithmetic, like, margin, read_ball
+from .ball import Ball, exact_arithmetic, like, margin, read_ball, read_labels
 from .lowering import Linear_, Lowered, Relu, lower_checked
 from .solver import read_timeout
 from .runs import Records, digest
@@ -499,9 +499,10 @@ class _Plan:
 
 def _plan(timeout, workers, wanted, solver):
     "The plan, checked"
+    wanted = () if wanted is None else (wanted,) if isinstance(wanted, str) else tuple(wanted)
     unknown = {*wanted} - {*stages}
     if unknown or not wanted:
-        got = ", ".join(sorted(unknown)) or "none"
+        got = ", ".join(sorted(map(str, unknown))) or "none"
         raise ValueError(f'certify: expected stages among {", ".join(stages)}, got {got}')
     if solver not in ('cbc', 'highs'): raise ValueError(f"certify: expected solver 'cbc' or 'highs', got {solver!r}")
     timeout, order = read_timeout(timeout, 'certify'), [s for s in stages if s in wanted]
@@ -523,11 +524,8 @@ def _problem(model, x, y, eps, p, box, plan):
     ball = read_ball(x, eps, p, box, 'certify')
     net = frozen(lower_checked(model, x, 'certify'))
     ball = ball.to(torch.zeros((), dtype=torch.float64, device=net.device))
-    y = torch.as_tensor(y, device=net.device)
-    if y.shape != x.shape[:1] or y.is_floating_point() or not ((0 <= y) & (y < net.n_classes)).all():
-        got = f'{tuple(y.shape)} of {y.dtype}' + (f' from {y.min()} to {y.max()}' if y.numel() else '')
-        raise ValueError(f'certify: expected {len(x)} whole labels from 0 to {net.n_classes - 1}, got {got}')
-    return Problem(net, ball, plan.timeout, plan.solver, _judge(model, net)), y.long()
+    y = read_labels(y, ball.x, net.n_classes, 'certify')
+    return Problem(net, ball, plan.timeout, plan.solver, _judge(model, net)), y
 
 def _is_number(v): return isinstance(v, (int, float)) or isinstance(v, (Tensor, np.generic)) and v.ndim == 0
 

@@ -10,6 +10,7 @@ __all__ = ['most_terms', 'supported_operations', 'tol_same', 'tol_cancel', 'Line
 # %% ../nbs/41_lowering.ipynb #6b0620e1
 import copy, logging, math, weakref
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import SimpleNamespace
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
@@ -211,6 +212,23 @@ class Affine:
     def map(self, f): # the same step with f applied to its tensors
         return replace(self, ops=tuple(o.map(f) for o in self.ops), bias=f(self.bias))
     def __call__(self, x): return self.linear(x) + self.bias
+    @cached_property
+    def swell(self): # how many times larger, at most, a number lost between its operations can come out, either way
+        return _swell(self.ops)
+
+# %% ../nbs/41_lowering.ipynb #8bab851e
+def _gain(op):
+    "The largest factor by which an operation makes the largest entry larger, forward or back; 1 or more"
+    if isinstance(op, Blocks): return max(1., sum(_swell(ops, 0) for _, ops, _ in op.parts))
+    size, like = op.map(torch.abs), op.tensors[0] if op.tensors else torch.ones(())
+    one = lambda shape: torch.ones(1, *shape, dtype=like.dtype, device=like.device)
+    return max(1., size.apply(one(op.in_shape)).max().item(), size.transpose(one(op.out_shape)).max().item())
+
+@torch.no_grad()
+def _swell(ops, alone=1):
+    "The product of these operations' gains; as many as stand alone need none"
+    if len(ops) <= alone and not any(isinstance(o, Blocks) for o in ops): return 1.
+    return math.prod(map(_gain, ops))
 
 # %% ../nbs/41_lowering.ipynb #63645e83
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _underflow(net, span, layers):
         size = size + affine.bias.abs().sum() + (sum(layers[k-1].ub - layers[k-1].lb) if k else 0)
         g = torch.ones(1, *affine.out_shape).double()
         for op in reversed(affine.ops): g = op.map(torch.abs).transpose(g)
-        worst, terms = worst*g.max().clamp(min=1), terms + affine.bias.numel()
+        worst, terms = worst*affine.swell*g.max().clamp(min=1), terms + affine.bias.numel()
     return torch.finfo(torch.float64).tiny*terms*worst*size
 
 # %% ../nbs/10_milp.ipynb #921691df

@@ -348,9 +348,9 @@ def _load_safetensors(path, activation):
 def _load_pt(path, activation):
     model, card = _infer(_read_state(path), path.name)
     if activation is None:
-        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them: "
-                         f"say activation='relu' "
-                         f"(--activation relu on the command line) if these are ReLUs; {_own_card}")
+        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them. Their shapes "
+                         f"fit {', '.join(map(str, model))}: if that is the network, strides and all, say "
+                         f"activation='relu' (--activation relu on the command line); {_own_card}")
     return model, card
 
 # %% ../nbs/01_networks.ipynb #d43db4b8

@@ -19,8 +19,8 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from scipy.optimize import linprog, nnls
 from torch import Tensor
-from .ball import (check_input, dual, exact_arithmetic, margin, read_ball, read_box, read_norm, row_norms,
-                         unlimited_ball)
+from .ball import (check_input, dual, exact_arithmetic, margin, read_ball, read_box, read_labels, read_norm,
+                         row_norms, unlimited_ball)
 from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
@@ -404,9 +404,9 @@ def _check_range(net, who):
     for step in net.affines:
         most = step.map(torch.abs).linear(torch.ones(1, *step.in_shape, dtype=net.dtype)).max().item()
         gain *= most or 1.
-        if not 1/tol_range <= gain <= tol_range:
+        if not (1/tol_range <= gain <= tol_range and step.swell <= tol_range):
             raise ValueError(f'{who}: expected weights whose products over the layers stay between {1/tol_range:g} and '
-                             f'{tol_range:g}, got {gain:.3g}')
+                             f'{tol_range:g}, got {gain:.3g}, within a layer {step.swell:.3g}')
 
 def _start(model, x, p, box, y, who):
     "Checked arguments: (network in float64, x in float64, classes [b], norm, box)"
@@ -414,17 +414,12 @@ def _start(model, x, p, box, y, who):
     p, net = read_norm(p, who), lower_checked(model, x, who)
     lo_hi = read_box(box, x, who)
     if box is not None:
-        plain = all(isinstance(t, (int, float)) for t in box) and box[0] <= x.min().item() and x.max().item() <= box[1]
+        plain = all(isinstance(t, (int, float)) for t in box) and bool(((box[0] <= x.double()) & (x.double() <= box[1])).all())
         box = tuple(map(float, box)) if plain else lo_hi
     _check_range(net, who)
     if net.n_classes < 2: raise ValueError(f'{who}: expected two classes or more, got {net.n_classes}')
     x = x.double()
-    if y is None: y = net(x)[1].argmax(1)
-    y = torch.as_tensor(y).reshape(-1)
-    if y.shape != (len(x),) or y.dtype != torch.int64 or ((y < 0) | (y >= net.n_classes)).any():
-        what = f'[{len(x)}], int64, from 0 to {net.n_classes - 1}'
-        raise ValueError(f'{who}: expected labels y {what}, got {y}')
-    return net, x, y, p, box
+    return net, x, net(x)[1].argmax(1) if y is None else read_labels(y, x, net.n_classes, who), p, box
 
 def _reach(x, p, box):
     "No perturbation within the box is longer"

@@ -44,7 +44,8 @@ def digest(
     for p in parts:
         if not isinstance(p, Tensor): h.update(str(p).encode()); continue
         h.update(f'{p.dtype}{tuple(p.shape)}'.encode())
-        h.update(p.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        flat = p.detach().cpu().flatten()
+        h.update(flat.clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes())
     return h.hexdigest()
 
 # %% ../nbs/45_runs.ipynb #bdbbe9ce
