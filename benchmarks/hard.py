@@ -121,10 +121,10 @@ def main():
                     torch=torch.__version__, python=platform.python_version(), seconds='of the processor')
     if o.choice or o.mechanisms:
         ways = mechanisms if o.mechanisms else tried
-        asked = {f'{n}, eps {e}': (n, e) for n, e in zoo_asked.items()}
-        if o.mechanisms: asked = {f'{n}, l_{p:g}, eps {e}': (n, e, p) for n, p, e in hard_asked}
+        questions = {f'{n}, eps {e}': (n, e) for n, e in zoo_asked.items()}
+        if o.mechanisms: questions = {f'{n}, l_{p:g}, eps {e}': (n, e, p) for n, p, e in hard_asked}
         rows = {'mnist_fc 256x2': choice(vnncomp_questions(), o.timeout, ways)} if 'MMR_INTERCHANGE' in os.environ else {}
-        for what, (n, e, *p) in asked.items(): rows[what] = choice(zoo_questions(n, e, o.points, *p), o.timeout, ways)
+        for what, (n, e, *p) in questions.items(): rows[what] = choice(zoo_questions(n, e, o.points, *p), o.timeout, ways)
         return print(json.dumps(dict(settings=settings, rows=rows), indent=1))
     print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items() if o.only in (None, n)]), indent=1))
 

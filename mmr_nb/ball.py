@@ -86,14 +86,11 @@ def read_labels(
 )->Tensor:       # int64, [b]
     "Labels as a tensor where x is, checked"
     try: t = torch.as_tensor(y, device=x.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f'{who}: expected {len(x)} whole labels from 0 to {K - 1}, got {y!r}') from None
-    t = t.reshape(-1) if t.dim() == 0 else t
-    whole = not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool)
-    if t.shape != x.shape[:1] or not (whole and ((0 <= t) & (t < K)).all()):
-        got = f'{list(t.shape)} of {t.dtype}' + (f' from {t.min()} to {t.max()}' if whole and t.numel() else '')
-        raise ValueError(f'{who}: expected {len(x)} whole labels from 0 to {K - 1}, got {got}')
-    return t.long()
+    except (TypeError, ValueError, RuntimeError): t = y  # refused, by its type
+    if isinstance(t, Tensor) and t.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        t = t.long().reshape(-1) if t.dim() == 0 else t.long()
+    check_labels(t, x, K, who)
+    return t
 
 # %% ../nbs/40_ball.ipynb #75ef46d8
 def margin(

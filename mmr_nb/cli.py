@@ -301,7 +301,7 @@ def fit_images(
     "Images in the shape that a network of another tool asks for, where it says so"
     shape = getattr(net, 'input_shape', None)
     if shape is None or x[0].numel() != math.prod(shape): return x
-    if tuple(shape) == (*x.shape[2:], x.shape[1]): x = x.movedim(1, -1)  # channels last, as in TensorFlow
+    if tuple(shape) == (*x.shape[2:], x.shape[1]) != tuple(x.shape[1:]): x = x.movedim(1, -1)  # channels last, as in TensorFlow
     return x.reshape(len(x), *shape)
 
 def _asked_images(net, data, points):

@@ -1489,7 +1489,7 @@ def _decide(net, shape, prop, case, judge, until, workers, options):
     if verdict == 'sat':
         seen = _replayed(judge, case, question, at) or seen
         if seen is not None and seen.verdict == 'sat': seen.stage = stage; return seen
-    if verdict == 'sat': reason = 'a counterexample that no number of its type writes down within the box'
+        reason = 'a counterexample that no number of its type writes down within the box'
     return seen or Answer('unknown', reason=reason)
 
 # %% ../nbs/15_interchange.ipynb #dd9279e4
