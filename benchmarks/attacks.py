@@ -1,4 +1,5 @@
-"""How many points the attacks of mmr_nb.attacks break, one after another, and how small perturbations get, as JSON on stdout.
+"""How many points the attacks of mmr_nb.attacks break, one after another, and how small perturbations get,
+as JSON on stdout.
 
     python benchmarks/attacks.py --points 1000 > results/attacks.json
 
@@ -29,7 +30,8 @@ def timed(f):
     return f(), round(time.process_time() - start, 2)
 
 
-def checked(net, x, y, candidates, eps, p): return check_witness(net, x, y, read_ball(x, eps, p).pull_inside(candidates), eps, p)
+def checked(net, x, y, candidates, eps, p):
+    return check_witness(net, x, y, read_ball(x, eps, p).pull_inside(candidates), eps, p)
 
 
 def attacks(net, eps, p, restarts):
@@ -37,7 +39,8 @@ def attacks(net, eps, p, restarts):
     pgd_ = lambda x, y, **kw: checked(net, x, y, pgd(net, x, y, eps, p, **kw), eps, p)
     return {'clean': lambda x, y: net(x).argmax(1) != y,
             'PGD as in the paper': pgd_,
-            f'PGD, margin loss, {restarts} starts': lambda x, y: pgd_(x, y, loss='margin', restarts=restarts, stop=True, generator=torch.Generator().manual_seed(1)),
+            f'PGD, margin loss, {restarts} starts': lambda x, y: pgd_(x, y, loss='margin', restarts=restarts, stop=True,
+                                                                      generator=torch.Generator().manual_seed(1)),
             'falsify (one start, then linear regions)': lambda x, y: falsify(net, x, y, eps, p).found,
             'library: APGD': lambda x, y: checked(net, x, y, library_attack(net, x, y, eps, p, 'apgd'), eps, p)}
 
@@ -50,10 +53,12 @@ def strength(name, net, x, y, norm, restarts):
         try: hit, seconds = timed(lambda: run(x[todo], y[todo]))
         except ImportError as e: say(e); continue
         tried, todo = len(todo), todo[~hit]
-        rows.append(dict(net=name, norm=norm, eps=eps, attack=attack, points=len(x), tried=tried, broken=int(hit.sum()), broken_so_far=len(x) - len(todo), seconds=seconds))
+        rows.append(dict(net=name, norm=norm, eps=eps, attack=attack, points=len(x), tried=tried, broken=int(hit.sum()),
+                         broken_so_far=len(x) - len(todo), seconds=seconds))
         say(rows[-1])
     whole, seconds = timed(lambda: falsify(net, x, y, eps, p))
-    rows.append(dict(net=name, norm=norm, eps=eps, attack='falsify alone', points=len(x), tried=len(x), broken=int(whole.found.sum()), seconds=seconds,
+    rows.append(dict(net=name, norm=norm, eps=eps, attack='falsify alone', points=len(x), tried=len(x),
+                     broken=int(whole.found.sum()), seconds=seconds,
                      stages={s: whole.stage.count(s) for s in ('clean', 'pgd', 'regions')}))
     say(rows[-1])
     return rows
@@ -71,12 +76,14 @@ def smallest(name, net, x, y, norm):
     for attack, run in runs.items():
         try: found[attack], seconds = timed(run)
         except ImportError as e: say(e); continue
-        rows.append(dict(net=name, norm=norm, attack=attack, points=len(x), found=int(found[attack].isfinite().sum()), seconds=seconds))
+        rows.append(dict(net=name, norm=norm, attack=attack, points=len(x), found=int(found[attack].isfinite().sum()),
+                         seconds=seconds))
     both = torch.stack(list(found.values())).isfinite().all(0)
     best = torch.stack(list(found.values())).amin(0)
     for row in rows:
         n = found[row['attack']][both]
-        row |= dict(mean_norm=round(n.mean().item(), 5), smallest_of_all=int((n <= best[both]*(1 + 1e-6)).sum()), compared=int(both.sum()))
+        row |= dict(mean_norm=round(n.mean().item(), 5), smallest_of_all=int((n <= best[both]*(1 + 1e-6)).sum()),
+                    compared=int(both.sum()))
         say(row)
     return rows
 
@@ -88,25 +95,30 @@ def version(package):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--net', action='append', default=[], metavar='NAME=PATH', help='a trained network to attack; may be repeated')
+    parser.add_argument('--net', action='append', default=[], metavar='NAME=PATH',
+                        help='a trained network to attack; may be repeated')
     parser.add_argument('--points', type=int, default=1000, help='test points to break')
-    parser.add_argument('--norm-points', type=int, default=50, help='correctly classified test points for the smallest perturbations')
+    parser.add_argument('--norm-points', type=int, default=50,
+                        help='correctly classified test points for the smallest perturbations')
     parser.add_argument('--restarts', type=int, default=10, help='random starts of PGD with the margin loss')
     parser.add_argument('--threads', type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     data = load_data('mnist' if have('mnist') else 'mnist5k')
-    specs = [spec.partition('=')[::2] for spec in args.net] or [('mmr_universal_mnist', Path(os.environ.get('MMR_MODELS', 'models'))/'mmr_universal_mnist.mat')]
+    specs = ([spec.partition('=')[::2] for spec in args.net]
+             or [('mmr_universal_mnist', Path(os.environ.get('MMR_MODELS', 'models'))/'mmr_universal_mnist.mat')])
     rows, small = [], []
     for name, path in specs:
-        if not path or not Path(path).exists(): parser.error(f'no network {name!r}: expected --net NAME=PATH, or the reference network in MMR_MODELS')
+        if not path or not Path(path).exists():
+            parser.error(f'no network {name!r}: expected --net NAME=PATH, or the reference network in MMR_MODELS')
         net = load_weights(path).eval().requires_grad_(False)
         x, y = data.x_test[:args.points], data.y_test[:args.points]
         right = (net(x).argmax(1) == y).nonzero()[:args.norm_points, 0]
         for norm in norms:
             rows += strength(name, net, x, y, norm, args.restarts)
             small += smallest(name, net, x[right], y[right], norm)
-    out = dict(settings=dict(data=data.name, points=args.points, norm_points=args.norm_points, restarts=args.restarts, pgd_steps=40, library_steps=100, seed=0, threads=args.threads,
+    out = dict(settings=dict(data=data.name, points=args.points, norm_points=args.norm_points, restarts=args.restarts,
+                             pgd_steps=40, library_steps=100, seed=0, threads=args.threads,
                              torch=torch.__version__, torchattacks=version('torchattacks'), adv_lib=version('adv-lib'),
                              python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count()),
                rows=rows, smallest=small)

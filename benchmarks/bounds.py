@@ -30,7 +30,8 @@ def train(net, x, y, epochs, seed=0):
 
 
 def timed(f, x, y, repeats, batch=100):
-    "Results of f(x, y), and its seconds: for each batch of points the least of `repeats` runs (other jobs may disturb one)"
+    ("Results of f(x, y), and its seconds: for each batch of points the least of `repeats` runs "
+     "(other jobs may disturb one)")
     outs, total = [], 0.
     for a, b in zip(x.split(batch), y.split(batch)):
         best = inf
@@ -48,9 +49,11 @@ def measure(name, net, x, y, norm, eps, method, repeats):
     margin_bounds(net, x[:4], y[:4], eps, p, method)  # warm up
     v, seconds = timed(lambda a, b: margin_bounds(net, a, b, eps, p, method), x, y, repeats)
     v[torch.arange(len(y)), y] = inf
-    bounds = intermediate_bounds(net, x[:100], eps, p, method='interval' if method == 'interval' else 'fastlin' if method == 'fastlin' else 'crown')
-    row = dict(net=name, norm=norm, eps=eps, method=method, points=len(x), seconds=round(seconds, 3), ms_per_point=round(1e3*seconds/len(x), 4),
-               unproved=1 - (v > 0).all(1).double().mean().item(), clean_error=(net(x).argmax(1) != y).double().mean().item(),
+    bounds = intermediate_bounds(net, x[:100], eps, p, method='interval' if method == 'interval' else
+                                 'fastlin' if method == 'fastlin' else 'crown')
+    row = dict(net=name, norm=norm, eps=eps, method=method, points=len(x), seconds=round(seconds, 3),
+               ms_per_point=round(1e3*seconds/len(x), 4), unproved=1 - (v > 0).all(1).double().mean().item(),
+               clean_error=(net(x).argmax(1) != y).double().mean().item(),
                unstable=[round(((lb < 0) & (ub > 0)).double().sum(1).mean().item(), 1) for lb, ub in bounds])
     say(row)
     return row
@@ -69,23 +72,29 @@ def growth(data, epochs, points, repeats):
     for width, depth in ((50, 2), (100, 2), (200, 2), (400, 2), (100, 1), (100, 3), (100, 4), (100, 6)):
         torch.manual_seed(0)
         net = train(mlp(width, depth), train_x, train_y, epochs)
-        rows.append(dict(measure(f'mlp {depth}x{width}', net, x, y, 'inf', .02, 'crown', repeats), width=width, depth=depth))
+        rows.append(dict(measure(f'mlp {depth}x{width}', net, x, y, 'inf', .02, 'crown', repeats),
+                         width=width, depth=depth))
     torch.manual_seed(0)
     net = train(mlp(200, 3), train_x, train_y, epochs)
-    for eps in (.001, .003, .01, .03, .1): rows.append(dict(measure('mlp 3x200', net, x, y, 'inf', eps, 'crown', repeats), width=200, depth=3))
+    for eps in (.001, .003, .01, .03, .1):
+        rows.append(dict(measure('mlp 3x200', net, x, y, 'inf', eps, 'crown', repeats), width=200, depth=3))
     return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--net', action='append', default=[], metavar='NAME=PATH', help='a trained network to measure; may be repeated')
-    parser.add_argument('--points', type=int, default=1000, help='test points for the reference model and named networks')
+    parser.add_argument('--net', action='append', default=[], metavar='NAME=PATH',
+                        help='a trained network to measure; may be repeated')
+    parser.add_argument('--points', type=int, default=1000,
+                        help='test points for the reference model and named networks')
     parser.add_argument('--plain-points', type=int, default=100, help='test points for plain networks')
     parser.add_argument('--epochs', type=int, default=2, help='epochs of plain training')
-    parser.add_argument('--repeats', type=int, default=3, help='runs of each batch of 100 points; the least time counts (the slope search runs once)')
+    parser.add_argument('--repeats', type=int, default=3,
+                        help='runs of each batch of 100 points; the least time counts (the slope search runs once)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--no-growth', action='store_true', help='leave out growth with depth, width and radius')
-    parser.add_argument('--only', help='names of networks to measure, as "plain fc1,mmr_universal_mnist"; all if not given')
+    parser.add_argument('--only',
+                        help='names of networks to measure, as "plain fc1,mmr_universal_mnist"; all if not given')
     parser.add_argument('--methods', default=','.join(methods), help='of bounds')
     parser.add_argument('--out', help='also write the JSON here; rows in it that are not measured anew stay')
     args = parser.parse_args()
@@ -103,22 +112,28 @@ def main():
         if not path: parser.error(f'--net expects NAME=PATH, got {spec!r}')
         nets.append((name, load_weights(path), args.points, {}))
     reference = Path(os.environ.get('MMR_MODELS', 'models'))/'mmr_universal_mnist.mat'
-    if reference.exists() and wanted('mmr_universal_mnist'): nets.append(('mmr_universal_mnist', load_weights(reference), args.points, {}))
+    if reference.exists() and wanted('mmr_universal_mnist'):
+        nets.append(('mmr_universal_mnist', load_weights(reference), args.points, {}))
     rows, radii = [], []
     for name, net, n, smaller in nets:
         x, y = data.x_test[:n], data.y_test[:n]
         for norm, (p, eps) in norms.items():
             for e in sorted({eps, smaller.get(norm, eps)}):
-                rows += [measure(name, net, x, y, norm, e, m, 1 if m == 'alpha' else args.repeats) for m in args.methods.split(',')]
+                rows += [measure(name, net, x, y, norm, e, m, 1 if m == 'alpha' else args.repeats)
+                         for m in args.methods.split(',')]
             m = min(n, 100)
             r, seconds = timed(lambda a, b: certified_radius(net, a, b, p), x[:m], y[:m], 1)
-            radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(), ms_per_point=round(1e3*seconds/m, 3)))
+            radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(),
+                              ms_per_point=round(1e3*seconds/m, 3)))
             say(radii[-1])
-    settings = dict(data=data.name, threads=args.threads, epochs=args.epochs, seed=0, torch=torch.__version__, python=platform.python_version(),
-                    machine=platform.machine(), cpus=os.cpu_count(), load_before=load, load_after=os.getloadavg()[0])
+    settings = dict(data=data.name, threads=args.threads, epochs=args.epochs, seed=0, torch=torch.__version__,
+                    python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count(),
+                    load_before=load, load_after=os.getloadavg()[0])
     for r in rows + radii: r['repeats'] = args.repeats
-    old = json.loads(Path(args.out).read_text()) if args.out and Path(args.out).exists() else dict(rows=[], radii=[], growth=[])
-    out = dict(settings=settings, rows=merged(old['rows'], rows, 'net norm eps method'), radii=merged(old['radii'], radii, 'net norm method'),
+    old = (json.loads(Path(args.out).read_text()) if args.out and Path(args.out).exists() else
+           dict(rows=[], radii=[], growth=[]))
+    out = dict(settings=settings, rows=merged(old['rows'], rows, 'net norm eps method'),
+               radii=merged(old['radii'], radii, 'net norm method'),
                growth=old['growth'] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
     if args.out: Path(args.out).write_text(json.dumps(out, indent=1) + '\n')
     print(json.dumps(out, indent=1))

@@ -34,7 +34,8 @@ def plain_network(name):
     card, weights = json.loads((models/f'{name}.json').read_text()), load_file(models/f'{name}.safetensors')
     options = lambda kw: {k: tuple(v) if isinstance(v, list) else v for k, v in kw.items()}
     net = torch.nn.Sequential(*(getattr(torch.nn, kind)(**options(kw)) for kind, kw in card['layers']))
-    net.load_state_dict({k: next(v for n, v in weights.items() if n == k or n.endswith(f'.{k}')) for k in net.state_dict()})
+    net.load_state_dict({k: next(v for n, v in weights.items() if n == k or n.endswith(f'.{k}'))
+                         for k in net.state_dict()})
     return net.eval()
 
 
@@ -52,7 +53,8 @@ def decided(net, x, y, eps, p, timeout):
 def revision():
     "The commit of the package that was asked"
     at = Path(mmr_nb.__file__).parent
-    return subprocess.run(['git', '-C', at, 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(['git', '-C', at, 'rev-parse', '--short', 'HEAD'],
+                          capture_output=True, text=True).stdout.strip()
 
 
 def join(file, o, points):

@@ -33,18 +33,21 @@ def first_of_each_class(nets, data, digits):
 
 
 def searched(net, x, y, p, timeout):
-    "What each method proves, what was found: (lb by method, ub, witnesses, exact by Theorem 3.1); the search for p = inf alone"
+    ("What each method proves, what was found: (lb by method, ub, witnesses, exact by Theorem 3.1); "
+     "the search for p = inf alone")
     c, bound = region_certificate(net, x, p), certified_radius(net, x, y, p)
     lb = dict(region=c.lb, bound=bound)
     if p == inf:
-        with mock.patch('time.monotonic', time.process_time): m = minimal_perturbation(net, x, p, timeout=timeout, rounds=rounds)
+        with mock.patch('time.monotonic', time.process_time):
+            m = minimal_perturbation(net, x, p, timeout=timeout, rounds=rounds)
         lb, ub, w = dict(lb, search=m.lb), m.ub, m.witness
     else: ub, w = linear_region_attack(net, x, y, p, rounds=rounds)
     return lb, torch.where(c.exact, c.lb, ub), torch.where(c.exact[:, None, None, None], c.witness, w), c.exact
 
 
 def nearest(net, x, y, timeout):
-    "For each norm: what is proved and by which method, what was found. An example found in another norm counts where it is nearer"
+    ("For each norm: what is proved and by which method, what was found. "
+     "An example found in another norm counts where it is nearer")
     found = {p: searched(net, x, y, p, timeout) for p in (1., 2., inf)}
     for p, (lb, ub, w, exact) in found.items():
         for _, _, other, _ in found.values():
@@ -69,7 +72,8 @@ def row(net, x, lb, ub, witness, exact):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--timeout', type=float, default=2., help='processor seconds of the search, an image, norm and network')
+    parser.add_argument('--timeout', type=float, default=2.,
+                        help='processor seconds of the search, an image, norm and network')
     parser.add_argument('--digits', type=int, nargs='+', default=list(range(10)))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,12 +86,14 @@ def main():
         for p, lb, ub, w, exact in nearest(net, x, y, args.timeout):
             for i, k in enumerate(args.digits):
                 one = {name: v[i] for name, v in lb.items()}
-                rows.append(dict(scheme=scheme, p=f'{p:g}', digit=k, **row(net, x[i:i+1], one, ub[i].item(), w[i:i+1], exact[i].item())))
+                rows.append(dict(scheme=scheme, p=f'{p:g}', digit=k,
+                                 **row(net, x[i:i+1], one, ub[i].item(), w[i:i+1], exact[i].item())))
                 print({key: v for key, v in rows[-1].items() if key != 'delta'}, file=sys.stderr, flush=True)
         print(f'{scheme}: {time.process_time() - start:.0f} s', file=sys.stderr, flush=True)
     images = [coded((data.x_test[i]*255).round().to(torch.uint8).numpy()) for i in numbers]
-    print(json.dumps(dict(command='python ' + ' '.join(sys.argv), networks=networks, digits=args.digits, test_images=numbers,
-                          timeout=args.timeout, images=images, rows=rows), separators=(',', ':')).replace('{"scheme"', '\n{"scheme"'))
+    print(json.dumps(dict(command='python ' + ' '.join(sys.argv), networks=networks, digits=args.digits,
+                          test_images=numbers, timeout=args.timeout, images=images, rows=rows),
+                     separators=(',', ':')).replace('{"scheme"', '\n{"scheme"'))
 
 
 if __name__ == '__main__': main()

@@ -1,4 +1,5 @@
-"""Hard questions: plain deep networks, what float32's rounding costs, and how many units to try before a split. JSON on stdout.
+"""Hard questions: plain deep networks, what float32's rounding costs, and how many units to try before a split.
+JSON on stdout.
 
     python benchmarks/hard.py --train 4 --out RUN          (the zoo's mnist-fc4x256-linf-plain, and 6 likewise)
     python benchmarks/hard.py --points 20 --timeout 10 > RESULT.json
@@ -7,7 +8,8 @@
 
 Choice asks what it brings to try more units before one is split: on the questions of VNN-COMP's mnist_fc (two layers of
 256 units) and on test points of the zoo, each where attack and bound leave it open. Mechanisms asks such questions, on
-deeper networks too, with all that branching knows, with nothing of it, with one thing alone and with one thing left out.
+deeper networks too, with all that branching knows, with nothing of it, with one thing alone and
+with one thing left out.
 
 Seconds are processor seconds, the search's clock too, so that a busy machine decides as much as an idle one.
 Test points are reported; eps was chosen on training images that `train` holds back.
@@ -49,8 +51,8 @@ bare, full = dict(tighten=0, envelope=0, candidates=1), dict(tighten=10, envelop
 mechanism = {'better hidden bounds': 'tighten', 'envelopes or parabolas': 'envelope', 'trial splits': 'candidates'}
 mechanisms = {'nothing': bare, **{f'{k} alone': {**bare, v: full[v]} for k, v in mechanism.items()},
               **{f'all but {k}': {**full, v: bare[v]} for k, v in mechanism.items()}, 'all': full}
-hard_asked = [('mnist-fc4x256-linf-plain', inf, .016), ('mnist-fc6x256-linf-plain', inf, .012), ('mnist-fc4x256-linf-plain', 2, .28),
-              ('mnist-cnn-linf-at', inf, .085)]  # radii of benchmarks/decided.py
+hard_asked = [('mnist-fc4x256-linf-plain', inf, .016), ('mnist-fc6x256-linf-plain', inf, .012),
+              ('mnist-fc4x256-linf-plain', 2, .28), ('mnist-cnn-linf-at', inf, .085)]  # radii of benchmarks/decided.py
 zoo_asked = {'mnist-fc1-linf-mmr': .15, 'mnist-fc1-linf-mmr+at': .15, 'mnist-cnn-linf-at': .07}
 
 
@@ -77,10 +79,13 @@ def choice(questions, timeout, ways):
     "What is decided in which way, of the questions that attack and bound leave open"
     rows = []
     for name, net, x, y, eps, p, box in questions:
-        before = certify(net, x, torch.tensor([y]), eps, p, box=box, workers=1, progress=False, stages=('attack', 'bound'))
+        before = certify(net, x, torch.tensor([y]), eps, p, box=box, workers=1, progress=False,
+                         stages=('attack', 'bound'))
         if before.status[0] != 'undecided': continue
-        rows.append({'question': name, **{c: searched(net, x, y, eps, timeout, p, box=box, **how) for c, how in ways.items()}})
-        print({k: v if k == 'question' else (v['status'], v['seconds']) for k, v in rows[-1].items()}, file=sys.stderr, flush=True)
+        rows.append({'question': name,
+                     **{c: searched(net, x, y, eps, timeout, p, box=box, **how) for c, how in ways.items()}})
+        print({k: v if k == 'question' else (v['status'], v['seconds']) for k, v in rows[-1].items()},
+              file=sys.stderr, flush=True)
     return rows
 
 
@@ -99,7 +104,8 @@ def measured(name, eps, first, points, timeout):
     x, y = data.x_test[first:first + points], data.y_test[first:first + points]
     before = certify(net, x, y, eps, inf, workers=1, progress=False, stages=('clean', 'region', 'attack', 'bound'))
     todo, row = before.index[before.status == 'undecided'], dict(net=name, eps=eps, points=points)
-    row.update(before_certified=int((before.status == 'certified').sum()), before_falsified=int((before.status == 'falsified').sum()))
+    row.update(before_certified=int((before.status == 'certified').sum()),
+               before_falsified=int((before.status == 'falsified').sum()))
     row['search'] = {way: [] for way in ways}
     for k in todo:
         for way, how in ways.items():
@@ -110,8 +116,10 @@ def measured(name, eps, first, points, timeout):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--train', type=int, help='hidden layers of a network to train'); a.add_argument('--out', help='its folder')
-    a.add_argument('--only', help='one network of them'); a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
+    a.add_argument('--train', type=int, help='hidden layers of a network to train')
+    a.add_argument('--out', help='its folder')
+    a.add_argument('--only', help='one network of them')
+    a.add_argument('--first', type=int, default=0); a.add_argument('--points', type=int, default=20)
     a.add_argument('--timeout', type=float, default=10., help='processor seconds a point')
     a.add_argument('--choice', action='store_true', help='how many units to try')
     a.add_argument('--mechanisms', action='store_true', help='what each mechanism of branching adds')
@@ -123,10 +131,13 @@ def main():
         ways = mechanisms if o.mechanisms else tried
         questions = {f'{n}, eps {e}': (n, e) for n, e in zoo_asked.items()}
         if o.mechanisms: questions = {f'{n}, l_{p:g}, eps {e}': (n, e, p) for n, p, e in hard_asked}
-        rows = {'mnist_fc 256x2': choice(vnncomp_questions(), o.timeout, ways)} if 'MMR_INTERCHANGE' in os.environ else {}
-        for what, (n, e, *p) in questions.items(): rows[what] = choice(zoo_questions(n, e, o.points, *p), o.timeout, ways)
+        rows = ({'mnist_fc 256x2': choice(vnncomp_questions(), o.timeout, ways)}
+                if 'MMR_INTERCHANGE' in os.environ else {})
+        for what, (n, e, *p) in questions.items():
+            rows[what] = choice(zoo_questions(n, e, o.points, *p), o.timeout, ways)
         return print(json.dumps(dict(settings=settings, rows=rows), indent=1))
-    print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout) for n, e in asked.items() if o.only in (None, n)]), indent=1))
+    print(json.dumps(dict(settings=settings, rows=[measured(n, e, o.first, o.points, o.timeout)
+                                                   for n, e in asked.items() if o.only in (None, n)]), indent=1))
 
 
 if __name__ == '__main__': main()

@@ -14,6 +14,7 @@ columns = ['network', 'property', 'known', 'tools_agreeing', 'tools_disagreeing'
 
 
 def main():
+    if len(sys.argv) != 3: sys.exit(__doc__)
     folder, seconds, out = interchange_folder(), float(sys.argv[1]), Path(sys.argv[2])
     if folder is None: sys.exit('error: MMR_INTERCHANGE names no folder')
     done = list(csv.DictReader(out.open())) if out.exists() else []
@@ -25,8 +26,9 @@ def main():
             if (row['network'], row['property']) in known: continue
             cpu, wall = time.process_time(), time.perf_counter()
             a = verify(folder/row['network'], folder/row['property'], seconds)
-            table.writerow(dict(row, verdict=a.verdict, stage=a.stage, timeout=seconds, runtime=a.runtime, reason=a.reason,
-                                cpu_seconds=round(time.process_time() - cpu, 1), wall_seconds=round(time.perf_counter() - wall, 1)))
+            table.writerow(dict(row, verdict=a.verdict, stage=a.stage, timeout=seconds, runtime=a.runtime,
+                                reason=a.reason, cpu_seconds=round(time.process_time() - cpu, 1),
+                                wall_seconds=round(time.perf_counter() - wall, 1)))
             f.flush()
 
 

@@ -37,7 +37,8 @@ def resnet(input_shape):
             self.conv1, self.norm1, self.conv2, self.norm2 = conv(), nn.BatchNorm2d(16), conv(), nn.BatchNorm2d(16)
         def forward(self, x): return F.relu(x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
     stem = nn.Conv2d(input_shape[0], 16, 3, padding=1)
-    return init_weights(nn.Sequential(stem, nn.ReLU(), Block(), Block(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(16*49, 10))).eval()
+    return init_weights(nn.Sequential(stem, nn.ReLU(), Block(), Block(), nn.AvgPool2d(4), nn.Flatten(),
+                                      nn.Linear(16*49, 10))).eval()
 
 
 def lenet(input_shape):
@@ -45,7 +46,8 @@ def lenet(input_shape):
     import torch.nn as nn
     from mmr_nb.networks import init_weights
     return init_weights(nn.Sequential(
-        nn.Conv2d(input_shape[0], 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(input_shape[0], 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(16*49, 100), nn.ReLU(), nn.Linear(100, 10)))
 
 
@@ -74,14 +76,16 @@ def unrolled_loss(model, x, y, p, gamma_rb, gamma_db, n_rb):
     units = torch.cat([r.is_unit(torch.ones(w, dtype=torch.bool)) for r, w in zip(net.relus, net.widths)])
     nearest = region_boundary_distances(zs, Vs, p)[:, units].topk(n_rb, largest=False).values
     rivals = decision_boundary_distances(logits, V, p, y)
-    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/logits.shape[1])/len(x)
+    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb
+            + (1 - rivals/gamma_db).clamp(min=0).sum()/logits.shape[1])/len(x)
 
 
 def dense_loss(model, x, y, p, gamma_rb, gamma_db, n_rb):
     "kMMR with V of every layer from all input directions pushed through, channels last, gradients by autograd"
     import torch, torch.nn as nn
     from mmr_nb.distances import decision_boundary_distances, region_boundary_distances
-    if not all(isinstance(m, (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)) for m in model): return unrolled_loss(model, x, y, p, gamma_rb, gamma_db, n_rb)
+    if not all(isinstance(m, (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)) for m in model):
+        return unrolled_loss(model, x, y, p, gamma_rb, gamma_db, n_rb)
     b, d = len(x), x[0].numel()
     v = torch.eye(d).view(1, d, *x.shape[1:]).expand(b, -1, *x.shape[1:]).reshape(b*d, *x.shape[1:])
     if v.dim() == 4: v = v.contiguous(memory_format=torch.channels_last)
@@ -107,14 +111,16 @@ def plain_port(model, x, y, p, gamma_rb, gamma_db, n_rb):
     V = (last.weight*(z > 0)[:, None]) @ first.weight
     nearest = region_boundary_distances([z], [first.weight[None]], p).topk(n_rb, largest=False).values
     rivals = decision_boundary_distances(last(z.relu()), V, p, y)
-    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb + (1 - rivals/gamma_db).clamp(min=0).sum()/len(last.weight))/len(x)
+    return ((1 - nearest/gamma_rb).clamp(min=0).sum()/n_rb
+            + (1 - rivals/gamma_db).clamp(min=0).sum()/len(last.weight))/len(x)
 
 
 def milliseconds(*steps, times):
     "Median of each over `times` runs, taken in turn after one that warms up"
     out = [[] for _ in steps]
     for _ in range(times + 1):
-        for step, seen in zip(steps, out): start = time.perf_counter(); step(); seen.append(1000*(time.perf_counter() - start))
+        for step, seen in zip(steps, out):
+            start = time.perf_counter(); step(); seen.append(1000*(time.perf_counter() - start))
     medians = [round(median(seen[1:]), 1) for seen in out]
     return medians if len(steps) > 1 else medians[0]
 
@@ -148,19 +154,25 @@ def measure(name, weights, args):
     with Peak() as peak:  # before the references, whose memory the process keeps
         stored = dict(t.split('=', 1) for t in args.trained)
         if weights == 'mmr-trained' and name in stored: model = load_weights(stored[name])
-        elif weights == 'mmr-trained': train_a_little(model, images, labels, args.train_steps*(4 if name == 'fc1' else 1))
+        elif weights == 'mmr-trained':
+            train_a_little(model, images, labels, args.train_steps*(4 if name == 'fc1' else 1))
         for p in norms:
             for share in SHARES:
                 asked = model, x, y, p, GAMMA[p], GAMMA[p], int(share*n)
-                if name == 'fc1': ms, port = milliseconds(lambda: step(mmr_loss, *asked), lambda: step(plain_port, *asked), times=5*args.steps)
+                if name == 'fc1':
+                    ms, port = milliseconds(lambda: step(mmr_loss, *asked), lambda: step(plain_port, *asked),
+                                            times=5*args.steps)
                 else: ms, port = milliseconds(lambda: step(mmr_loss, *asked), times=args.steps), None
-                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=ms, plain_port_ms=port, scan_gflop=scan_gflop(model, x, p, int(share*n))))
+                rows.append(dict(network=name, weights=weights, p=str(p), share=share, mmr_ms=ms, plain_port_ms=port,
+                                 scan_gflop=scan_gflop(model, x, p, int(share*n))))
                 print(rows[-1], file=sys.stderr, flush=True)
     plain, few = milliseconds(lambda: step(lambda: cross_entropy(model(x), y)), times=args.steps), args.dense_batch
     for p in norms:
-        dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)), times=1)*len(x)/few
+        dense = milliseconds(lambda: step(dense_loss, model, x[:few], y[:few], p, GAMMA[p], GAMMA[p], int(.06*n)),
+                             times=1)*len(x)/few
         for r in rows:
-            if r['p'] == str(p): r.update(dense_ms=round(dense, 1), dense_batch=few, cross_entropy_ms=plain, peak_mb=peak.mb)
+            if r['p'] == str(p):
+                r.update(dense_ms=round(dense, 1), dense_batch=few, cross_entropy_ms=plain, peak_mb=peak.mb)
     return rows
 
 
@@ -191,7 +203,8 @@ def growth(args):
 
 
 def scan_gflop(model, x, p, n_rb):
-    "Multiplications and additions of the exact rows that one step computes (units not ruled out, and rival classes), in GFLOP"
+    ("Multiplications and additions of the exact rows that one step computes "
+     "(units not ruled out, and rival classes), in GFLOP")
     import torch
     from mmr_nb.ball import dual
     from mmr_nb.networks import lower
@@ -213,14 +226,18 @@ def gemm_rate(threads):
 
 
 def summarise(rows, rate):
-    "Averages over the five shares: one line for each network, weights and norm; limit_ms: the exact rows at the matrix product's rate"
+    ("Averages over the five shares: one line for each network, weights and norm; "
+     "limit_ms: the exact rows at the matrix product's rate")
     out = []
     for key in dict.fromkeys((r['network'], r['weights'], r['p']) for r in rows):
         here = [r for r in rows if (r['network'], r['weights'], r['p']) == key]
         ms = sum(r['mmr_ms'] for r in here)/len(here)
-        line = dict(network=key[0], weights=key[1], p=key[2], mmr_ms=round(ms, 1), dense_ms=here[0]['dense_ms'], times_faster=round(here[0]['dense_ms']/ms, 1),
-                    limit_ms=round(1000*sum(r['scan_gflop'] for r in here)/len(here)/rate, 1), peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
-        if here[0]['plain_port_ms']: line['faster_than_port'] = round(sum(r['plain_port_ms'] for r in here)/len(here)/ms, 2)
+        line = dict(network=key[0], weights=key[1], p=key[2], mmr_ms=round(ms, 1), dense_ms=here[0]['dense_ms'],
+                    times_faster=round(here[0]['dense_ms']/ms, 1),
+                    limit_ms=round(1000*sum(r['scan_gflop'] for r in here)/len(here)/rate, 1),
+                    peak_mb=max(r['peak_mb'] for r in here), cross_entropy_ms=here[0]['cross_entropy_ms'])
+        if here[0]['plain_port_ms']:
+            line['faster_than_port'] = round(sum(r['plain_port_ms'] for r in here)/len(here)/ms, 2)
         out.append(line)
     return out
 
@@ -232,9 +249,12 @@ def main():
     a.add_argument('--steps', type=int, default=5, help='timed runs, of which the median counts')
     a.add_argument('--batch', type=int, default=128)
     a.add_argument('--dense-batch', type=int, default=16, help='batch of the dense reference, scaled up')
-    a.add_argument('--train-steps', type=int, default=150, help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights; fc1, whose steps are cheap, takes four times as many')
+    a.add_argument('--train-steps', type=int, default=150,
+                   help='MMR steps (batch 128, l_inf, gamma 0.1) of the trained weights; '
+                        'fc1, whose steps are cheap, takes four times as many')
     a.add_argument('--threads', type=int, default=2)
-    a.add_argument('--trained', action='append', default=[], help='NETWORK=FILE: weights trained with MMR elsewhere, instead of --train-steps')
+    a.add_argument('--trained', action='append', default=[],
+                   help='NETWORK=FILE: weights trained with MMR elsewhere, instead of --train-steps')
     a.add_argument('--no-growth', action='store_true')
     a.add_argument('--out', help='also write the JSON here; networks in it that are not asked for stay')
     a.add_argument('--one', nargs=2, help=argparse.SUPPRESS)
@@ -248,7 +268,8 @@ def main():
     rows = kept
     for name in args.networks.split(','):
         for weights in ('untrained', 'mmr-trained'):
-            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name, weights], stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], '--one', name, weights],
+                                  stdout=subprocess.PIPE, text=True, check=True)
             rows += json.loads(done.stdout)
             write(args, rows, rate, grown)
     write(args, rows, rate, grown if args.no_growth else growth(args), show=True)
@@ -257,8 +278,10 @@ def main():
 def write(args, rows, rate, grown=None, show=False):
     "The JSON of what is measured so far: to the file, and at the end to the terminal"
     import torch
-    result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)', python=platform.python_version(), torch=torch.__version__,
-                  settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')}, gamma={str(k): v for k, v in GAMMA.items()},
+    result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)',
+                  python=platform.python_version(), torch=torch.__version__,
+                  settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')},
+                  gamma={str(k): v for k, v in GAMMA.items()},
                   summary=summarise(rows, rate), runs=rows, growth_ms=grown)
     text = json.dumps(result, indent=1)
     if args.out:

@@ -1,17 +1,18 @@
-"""Nearest adversarial examples: how many a search proves, how far A.2's walk comes, and a race between ways to get there.
+"""Nearest adversarial examples: how many a search proves, how far A.2's walk comes, and a race between ways
+to get there.
 
     python benchmarks/region_search.py --net mnist-fc1-linf-mmr --p inf --points 10 --timeout 5
     python benchmarks/region_search.py --race
 
-The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1, after five
-neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
+The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1,
+after five neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
 `minimal_perturbation`. A run that is cut goes on where it was, with the same settings; --again asks the points that are
-not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left, and
-notes the limit in each row. Seconds of the limit are the processor's.
-The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and seconds
-to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a network
-of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are by the
-processor's seconds. The MIP is told how far to look: 1.01 times what the search found.
+not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left,
+and notes the limit in each row. Seconds of the limit are the processor's.
+The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and
+seconds to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a
+network of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are
+by the processor's seconds. The MIP is told how far to look: 1.01 times what the search found.
 """
 import argparse, json, os, shlex, sys, time
 from math import inf
@@ -49,11 +50,13 @@ def point(net, x, y, p, timeout):
     clock, row = time.perf_counter(), dict(right=bool(net(x).argmax(1) == y))
     r = region_certificate(net, x, p)
     row.update(region_lb=finite(r.lb.item()), region_exact=bool(r.exact), region_seconds=time.perf_counter() - clock)
-    kw = dict(kw=('fastlin', None), crown=('crown', (0, 1)))  # Wong and Kolter's bound, and the best of ours without a search
+    # Wong and Kolter's bound, and the best of ours without a search
+    kw = dict(kw=('fastlin', None), crown=('crown', (0, 1)))
     row.update({k: certified_radius(net, x, y, p, method, box).item()*row['right'] for k, (method, box) in kw.items()})
     clock = time.perf_counter()
     with by_processor(): steps = walk_regions(net, x, p, max_regions=6, timeout=timeout)
-    row.update(walk_lb=finite(steps[-1].lb), walk_ub=finite(steps[-1].ub), walk_regions=steps[-1].regions, walk_seconds=time.perf_counter() - clock)
+    row.update(walk_lb=finite(steps[-1].lb), walk_ub=finite(steps[-1].ub), walk_regions=steps[-1].regions,
+               walk_seconds=time.perf_counter() - clock)
     clock, cpu = time.perf_counter(), time.process_time()
     with by_processor(): m = minimal_perturbation(net, x, p, timeout=timeout)
     row.update(lb=finite(m.lb.item()), ub=finite(m.ub.item()), exact=bool(m.exact), parts=m.regions.item(),
@@ -74,7 +77,8 @@ def zoo(o):
         row = point(net, data.x_test[i:i+1], data.y_test[i:i+1], p, limit)
         rows[i:i + 1] = [dict(row, limit=limit) if longer else row]
         write(file, report)
-        print(o.net, o.p, i, {k: v for k, v in row.items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')}, flush=True)
+        print(o.net, o.p, i, {k: v for k, v in row.items() if k in ('region_lb', 'walk_lb', 'lb', 'ub', 'exact')},
+              flush=True)
     open_ = lambda limit=None: [k for k, r in enumerate(rows) if not r['exact'] and limit in (None, r.get('limit'))]
     for i in open_() if o.again else range(len(rows), o.points): ask(i, o.timeout)
     for before, limit in zip([o.timeout, *longer], longer):
@@ -129,10 +133,12 @@ def bisect(net, x, y, p, timeout, tol=1e-3):
 
 def race(o):
     data, rows, p = load_data(o.data), [], float(o.p)
-    report = dict(command=shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]]), p=o.p, hidden=o.hidden, rows=rows)
+    report = dict(command=shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]]),
+                  p=o.p, hidden=o.hidden, rows=rows)
     net = fc1()
     x = data.x_test[:1]
-    report['rates'] = dict(network='fc1, 1024 units, initial weights', naive=naive_rate(net, x, p, 10), walk=walk_rate(net, x, p, 20))
+    report['rates'] = dict(network='fc1, 1024 units, initial weights',
+                           naive=naive_rate(net, x, p, 10), walk=walk_rate(net, x, p, 20))
     report['rates']['times'] = report['rates']['walk']/report['rates']['naive']
     print(report['rates'], flush=True)
     net, images = small(o.hidden, data)
@@ -143,12 +149,16 @@ def race(o):
             cpu, clock = time.process_time(), time.perf_counter()
             lb, ub = f()
             row[name] = dict(lb=lb, ub=finite(ub), cpu=time.process_time() - cpu, wall=time.perf_counter() - clock)
-        timed('search', lambda: (lambda m: (m.lb.item(), m.ub.item()))(minimal_perturbation(net, x, p, timeout=o.timeout)))
-        timed('walk', lambda: (lambda s: (s.lb, s.ub))(walk_regions(net, x, p, max_regions=inf, project=True, timeout=o.timeout)[-1]))
+        timed('search', lambda: (lambda m: (m.lb.item(), m.ub.item()))(
+            minimal_perturbation(net, x, p, timeout=o.timeout)))
+        timed('walk', lambda: (lambda s: (s.lb, s.ub))(
+            walk_regions(net, x, p, max_regions=inf, project=True, timeout=o.timeout)[-1]))
         timed('bisection', lambda: bisect(net, x, y, p, o.timeout))
         far = row['search']['ub']*1.01
         timed('mip', lambda: (lambda r: (r.lb, r.ub))(solve_distance(net, x, int(y), far, p, timeout=o.timeout)))
-        rows.append(row); print(i, {k: [round(v['lb'], 4), round(v['ub'], 4) if v['ub'] else None, round(v['wall'], 2)] for k, v in row.items()}, flush=True)
+        rows.append(row)
+        print(i, {k: [round(v['lb'], 4), round(v['ub'], 4) if v['ub'] else None, round(v['wall'], 2)]
+                  for k, v in row.items()}, flush=True)
         write(Path(o.out)/'race.json', report)
 
 
@@ -156,8 +166,10 @@ def options():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--net', help='network of the zoo'); a.add_argument('--race', action='store_true')
     a.add_argument('--p', default='inf', choices=['1', '2', 'inf']); a.add_argument('--data', default='mnist')
-    a.add_argument('--points', type=int, default=10); a.add_argument('--timeout', type=float, default=5., help='seconds a point and way')
-    a.add_argument('--then', default='', help='longer limits for the points that are not exact'); a.add_argument('--most', type=int, default=100)
+    a.add_argument('--points', type=int, default=10)
+    a.add_argument('--timeout', type=float, default=5., help='seconds a point and way')
+    a.add_argument('--then', default='', help='longer limits for the points that are not exact')
+    a.add_argument('--most', type=int, default=100)
     a.add_argument('--again', action='store_true', help='the points of a finished run that are not exact')
     a.add_argument('--hidden', type=int, default=24); a.add_argument('--out', default='results/region_search')
     o = a.parse_args()

@@ -12,14 +12,16 @@ from pathlib import Path
 
 from common import copy_tracked, root
 
-names = ['01_networks', '02_regions', '04_certificate', '05_mmr', '10_milp']  # each kind of dependency, in a minute or two
+# each kind of dependency, in a minute or two
+names = ['01_networks', '02_regions', '04_certificate', '05_mmr', '10_milp']
 
 
 def locked():
     "{package: its versions in constraints.txt}"
     pins = {}
     for line in (root/'constraints.txt').read_text().splitlines():
-        if m := re.match(r'([\w.-]+)==([^\s;]+)', line): pins.setdefault(m[1].lower().replace('_', '-'), []).append(m[2])
+        if m := re.match(r'([\w.-]+)==([^\s;]+)', line):
+            pins.setdefault(m[1].lower().replace('_', '-'), []).append(m[2])
     return pins
 
 
@@ -39,14 +41,19 @@ def main():
         if done.returncode:
             print(f'the newest versions cannot be installed together:\n{done.stdout}')
             sys.exit(1 if strict else 0)
-        here = dict(line.split('==', 1) for line in run(*pip, 'list', '--format', 'freeze', '--exclude-editable').stdout.split() if '==' in line)
+        here = dict(line.split('==', 1)
+                    for line in run(*pip, 'list', '--format', 'freeze', '--exclude-editable').stdout.split()
+                    if '==' in line)
         pins = locked()
-        other = {n: v for n, v in here.items() if n.lower().replace('_', '-') in pins and v.split('+')[0] not in pins[n.lower().replace('_', '-')]}
-        print('versions that the lock has not: ' + (', '.join(f'{n} {v}' for n, v in other.items()) or 'none'), flush=True)
+        other = {n: v for n, v in here.items()
+                 if n.lower().replace('_', '-') in pins and v.split('+')[0] not in pins[n.lower().replace('_', '-')]}
+        print('versions that the lock has not: ' + (', '.join(f'{n} {v}' for n, v in other.items()) or 'none'),
+              flush=True)
         tests = run(python, 'tools/test_notebooks.py', *names)
         failed = [line for line in tests.stdout.splitlines() if line.startswith('failed: ')]
         if tests.returncode: print(tests.stdout)
-        print('what broke: ' + (failed[0].removeprefix('failed: ') if failed else 'nothing' if not tests.returncode else 'the tests did not run'))
+        print('what broke: ' + (failed[0].removeprefix('failed: ') if failed else
+                                'nothing' if not tests.returncode else 'the tests did not run'))
     sys.exit(1 if strict and tests.returncode else 0)
 
 

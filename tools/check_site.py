@@ -1,10 +1,11 @@
 """Visit every page of _docs/ in headless Chromium, without network, as a reader would.
 
 Fails on: errors on the console, missing files, links and anchors that lead nowhere, pictures that did not load or don't
-say what is seen, TeX that was not typeset, requests to other hosts, pages the navigation does not reach or that are wider
-than a telephone, a search that finds nothing, an explorer whose numbers are not those of mmr_nb when its point is moved by
-mouse and by keys.
-`python tools/check_site.py --shots DIR` also keeps pictures of each page, on a wide and a narrow screen, light and dark.
+say what is seen, TeX that was not typeset, requests to other hosts, pages the navigation does not reach or that are
+wider than a telephone, a search that finds nothing, an explorer whose numbers are not those of mmr_nb when its point is
+moved by mouse and by keys.
+`python tools/check_site.py --shots DIR` also keeps pictures of each page, on a wide and a narrow screen,
+light and dark.
 """
 import argparse
 import base64
@@ -27,31 +28,41 @@ from common import fail, root
 
 docs = root/'_docs'
 flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
-         '--no-default-browser-check', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-         '--disable-extensions', '--mute-audio', '--hide-scrollbars', '--window-size=1400,1000', '--remote-debugging-port=0',
-         '--remote-allow-origins=*', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
+         '--no-default-browser-check', '--disable-background-networking', '--disable-component-update',
+         '--disable-sync', '--disable-extensions', '--mute-audio', '--hide-scrollbars', '--window-size=1400,1000',
+         '--remote-debugging-port=0', '--remote-allow-origins=*',
+         '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1']
 
 look = r'''(async () => {
   await document.fonts.ready;
   for (const img of document.images) { img.loading = "eager"; try { await img.decode(); } catch (e) {} }
   const tex = [], shown = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let n; n = shown.nextNode();) {
-    if (n.parentElement.closest("script, style, code, pre, textarea, .katex, .MathJax, math, .smalldocs-search-results")) continue;
-    const m = n.data.match(/\$\$|\\\(|\\\[|\$[^$\n]{1,200}\$|\\(?:begin|frac|mathbb|mathrm|left|right|le|ge|max|min|sum)\b/);
+    if (n.parentElement.closest(
+      "script, style, code, pre, textarea, .katex, .MathJax, math, .smalldocs-search-results")) continue;
+    const m = n.data.match(
+      /\$\$|\\\(|\\\[|\$[^$\n]{1,200}\$|\\(?:begin|frac|mathbb|mathrm|left|right|le|ge|max|min|sum)\b/);
     if (m) tex.push(n.data.slice(Math.max(0, m.index - 20), m.index + 60).trim());
   }
-  const all = (root, what) => [...root.querySelectorAll(what), ...[...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? all(e.shadowRoot, what) : [])];
-  const named = e => (e.getAttribute("alt") || e.getAttribute("aria-label") || e.querySelector(":scope > title")?.textContent || "").trim();
-  const hidden = e => e.closest("[aria-hidden=true], #quarto-sidebar, nav, header, footer") || !e.getBoundingClientRect().width;
-  const mute = all(document, "img, svg, canvas").filter(e => !hidden(e) && !e.parentElement.closest("svg, .katex") && !named(e));
+  const all = (root, what) => [...root.querySelectorAll(what),
+    ...[...root.querySelectorAll("*")].flatMap(e => e.shadowRoot ? all(e.shadowRoot, what) : [])];
+  const named = e => (e.getAttribute("alt") || e.getAttribute("aria-label")
+    || e.querySelector(":scope > title")?.textContent || "").trim();
+  const hidden = e => e.closest("[aria-hidden=true], #quarto-sidebar, nav, header, footer")
+    || !e.getBoundingClientRect().width;
+  const mute = all(document, "img, svg, canvas")
+    .filter(e => !hidden(e) && !e.parentElement.closest("svg, .katex") && !named(e));
   const visible = e => e.getBoundingClientRect().width > 0;
   return {
     title: document.title, heading: !!document.querySelector("h1"),
-    ids: [...document.querySelectorAll("[id]")].map(e => e.id).concat([...document.querySelectorAll("a[name]")].map(e => e.name)),
+    ids: [...document.querySelectorAll("[id]")].map(e => e.id)
+      .concat([...document.querySelectorAll("a[name]")].map(e => e.name)),
     links: [...document.querySelectorAll("a[href]")].map(e => e.href),
     images: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src.slice(0, 120)),
-    typeset: [...document.querySelectorAll(".math")].filter(e => [...e.querySelectorAll(".katex, mjx-container, math")].some(visible)).length,
-    untypeset: [...document.querySelectorAll(".math")].filter(e => !e.querySelector(".katex, mjx-container, math")).map(e => e.textContent.slice(0, 80)),
+    typeset: [...document.querySelectorAll(".math")]
+      .filter(e => [...e.querySelectorAll(".katex, mjx-container, math")].some(visible)).length,
+    untypeset: [...document.querySelectorAll(".math")].filter(e => !e.querySelector(".katex, mjx-container, math"))
+      .map(e => e.textContent.slice(0, 80)),
     bad: [...document.querySelectorAll(".katex-error, mjx-merror")].map(e => (e.title || e.textContent).slice(0, 160)),
     mute: mute.map(e => (e.src || e.outerHTML).slice(0, 80)),
     fonts: [...document.fonts].filter(f => f.status == "error").map(f => f.family), tex,
@@ -63,8 +74,9 @@ class Chromium:
     "A headless browser, driven over its DevTools protocol"
     def __init__(self, binary):
         self.dir = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self.process = subprocess.Popen([binary, *flags, f'--user-data-dir={self.dir.name}', 'about:blank'], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.process = subprocess.Popen([binary, *flags, f'--user-data-dir={self.dir.name}', 'about:blank'],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        start_new_session=True)
         port, end = Path(self.dir.name)/'DevToolsActivePort', time.time() + 60
         while not (port.exists() and port.read_text().count('\n')):
             if self.process.poll() is not None or time.time() > end:
@@ -124,18 +136,21 @@ class Chromium:
                 d = p['exceptionDetails']
                 yield 'error: ' + d.get('exception', {}).get('description', d['text'])[:300]
             elif e['method'] == 'Runtime.consoleAPICalled' and p['type'] in ('error', 'warning', 'assert'):
-                yield f"console {p['type']}: " + ' '.join(str(a.get('value', a.get('description', ''))) for a in p['args'])[:300]
+                yield (f"console {p['type']}: "
+                       + ' '.join(str(a.get('value', a.get('description', ''))) for a in p['args'])[:300])
             elif e['method'] == 'Log.entryAdded' and p['entry']['level'] in ('error', 'warning'):
                 yield f"{p['entry']['level']}: {p['entry']['text'][:200]} {p['entry'].get('url', '')}"
             elif e['method'] == 'Network.requestWillBeSent':
-                if not p['request']['url'].startswith((base, 'data:', 'blob:')): yield 'asks another host: ' + p['request']['url'][:200]
+                if not p['request']['url'].startswith((base, 'data:', 'blob:')):
+                    yield 'asks another host: ' + p['request']['url'][:200]
             elif e['method'] == 'Network.responseReceived' and p['response']['status'] >= 400:
                 yield f"{p['response']['status']}: {p['response']['url']}"
 
     def click(self, selector, n=0):
         "Click the middle of the n-th visible element of a selector, with the mouse; False when there is none"
         spot = self.js(f'''(() => {{
-          const e = [...document.querySelectorAll({json.dumps(selector)})].filter(e => e.getBoundingClientRect().width)[{n}];
+          const e = [...document.querySelectorAll({json.dumps(selector)})]
+            .filter(e => e.getBoundingClientRect().width)[{n}];
           if (!e) return null;
           e.scrollIntoView({{block: "center", behavior: "instant"}});
           const r = e.getClientRects()[0];
@@ -174,7 +189,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 too_wide = '''[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-  .filter(e => { for (let p = e.parentElement; p; p = p.parentElement) if (p != document.documentElement && p != document.body && getComputedStyle(p).overflowX != "visible") return false; return true; })
+  .filter(e => { for (let p = e.parentElement; p; p = p.parentElement)
+    if (p != document.documentElement && p != document.body && getComputedStyle(p).overflowX != "visible")
+      return false; return true; })
   .slice(0, 1).map(e => e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 60))'''
 
 
@@ -198,28 +215,32 @@ def visit(browser, base, pages, shots):
         problems = browser.open(f'{base}/{name}')
         if not problems:
             got = seen[name] = browser.js(look)
-            problems += [f'picture does not load: {i}' for i in got['images']] + [f'not typeset: {t}' for t in got['untypeset']]
+            problems += ([f'picture does not load: {i}' for i in got['images']]
+                         + [f'not typeset: {t}' for t in got['untypeset']])
             problems += [f'picture without alt text: {m}' for m in got['mute']]
             problems += [f'TeX as text: {t}' for t in got['tex']] + [f'bad equation: {t}' for t in got['bad']]
             problems += [f'font does not load: {f}' for f in got['fonts']] + ([] if got['heading'] else ['no h1'])
             problems += views(browser, name, shots)
         problems += browser.trouble(base)
         wrong += [(name, p) for p in dict.fromkeys(problems)]
-        print(f"  {name:32} {seen.get(name, {}).get('typeset', 0):4} equations, {len(seen.get(name, {}).get('links', [])):4} links", flush=True)
+        print(f"  {name:32} {seen.get(name, {}).get('typeset', 0):4} equations, "
+              f"{len(seen.get(name, {}).get('links', [])):4} links", flush=True)
     return seen, wrong
 
 
 def dead_links(base, seen):
     "Links within the site to a file or an anchor that is not there; names in a link that nbdev made a link of its own"
     for name, got in seen.items():
-        if '</a>](' in (docs/name).read_text(encoding='utf-8'): yield name, 'a link within a link: name the notebook, not the symbol, as [`05_mmr`](05_mmr.ipynb)'
+        if '</a>](' in (docs/name).read_text(encoding='utf-8'):
+            yield name, 'a link within a link: name the notebook, not the symbol, as [`05_mmr`](05_mmr.ipynb)'
         for href in dict.fromkeys(got['links']):
             if not href.startswith(base): continue
             url = urlsplit(href)
             path, anchor = unquote(url.path).lstrip('/'), unquote(url.fragment)
             if path == '' or path.endswith('/'): path += 'index.html'
             if not (docs/path).is_file(): yield name, f'broken link: {href[len(base):]}'
-            elif anchor and path in seen and anchor not in seen[path]['ids']: yield name, f'no such anchor: {path}#{anchor}'
+            elif anchor and path in seen and anchor not in seen[path]['ids']:
+                yield name, f'no such anchor: {path}#{anchor}'
 
 
 def here(browser): return browser.js('location.pathname').lstrip('/')
@@ -229,32 +250,41 @@ def use(browser, base, seen):
     "Navigation, table of contents and search, used with mouse and keyboard; -> [(page, what is wrong)]"
     start, wrong = 'index.html' if 'index.html' in seen else next(iter(seen)), []
     browser.open(f'{base}/{start}')
-    listed = browser.js('[...document.querySelectorAll("#quarto-sidebar a[href]")].map(e => new URL(e.href).pathname.slice(1))')
+    listed = browser.js('[...document.querySelectorAll("#quarto-sidebar a[href]")]'
+                        '.map(e => new URL(e.href).pathname.slice(1))')
     wrong += [(name, 'not in the sidebar') for name in seen if name not in listed and name != '404.html']
     others = [i for i, name in enumerate(browser.js('''[...document.querySelectorAll("#quarto-sidebar a[href]")]
         .filter(e => e.getBoundingClientRect().width).map(e => new URL(e.href).pathname.slice(1))''')) if name != start]
     if others:
         browser.click('#quarto-sidebar a[href]', others[0])
-        if not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'): wrong.append((start, 'a click in the sidebar leads nowhere'))
+        if not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'):
+            wrong.append((start, 'a click in the sidebar leads nowhere'))
         at = here(browser)
-        if browser.click('#TOC a[href]') and not browser.wait('location.hash.length > 1'): wrong.append((at, 'a click in the table of contents leads nowhere'))
+        if browser.click('#TOC a[href]') and not browser.wait('location.hash.length > 1'):
+            wrong.append((at, 'a click in the table of contents leads nowhere'))
         browser.open(f'{base}/{start}')
         if not browser.click('.nav-page-next a'): wrong.append((start, 'no link to the next page'))
-        elif not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'): wrong.append((start, 'the link to the next page leads nowhere'))
+        elif not browser.wait(f'location.pathname != "/{start}" && document.readyState == "complete"'):
+            wrong.append((start, 'the link to the next page leads nowhere'))
     browser.open(f'{base}/{start}')
     if not browser.js('!!document.querySelector(".smalldocs-search input")'):
         print('  the search is not smalldocs\': not tried')
         return wrong
     entries = json.loads((docs/'search.json').read_text(encoding='utf-8'))
-    target = max((e for e in entries if not e['href'].startswith(start) and e['section']), key=lambda e: len(e['section']), default=None)
+    target = max((e for e in entries if not e['href'].startswith(start) and e['section']),
+                 key=lambda e: len(e['section']), default=None)
     if not target: return [*wrong, (start, 'search.json knows no section')]
     browser.click('.smalldocs-search input')
     browser('Input.insertText', text=target['section'])
-    if not browser.wait('document.querySelectorAll(".search-result").length'): return [*wrong, (start, f"search finds nothing for {target['section']!r}")]
-    found = browser.js('[...document.querySelectorAll(".search-result")].map(e => new URL(e.href).pathname.slice(1) + new URL(e.href).hash)')
-    if target['href'] not in map(unquote, found): wrong.append((start, f"search for {target['section']!r} does not find {target['href']}"))
+    if not browser.wait('document.querySelectorAll(".search-result").length'):
+        return [*wrong, (start, f"search finds nothing for {target['section']!r}")]
+    found = browser.js('[...document.querySelectorAll(".search-result")]'
+                       '.map(e => new URL(e.href).pathname.slice(1) + new URL(e.href).hash)')
+    if target['href'] not in map(unquote, found):
+        wrong.append((start, f"search for {target['section']!r} does not find {target['href']}"))
     browser.click('.search-result')
-    if not browser.wait('document.readyState == "complete" && !document.querySelector(".search-result")'): wrong.append((start, 'a click on a search result leads nowhere'))
+    if not browser.wait('document.readyState == "complete" && !document.querySelector(".search-result")'):
+        wrong.append((start, 'a click on a search result leads nowhere'))
     if here(browser) not in seen: wrong.append((start, f'a search result leads to {here(browser)}'))
     wrong += [(start, p) for p in browser.trouble(base)]
     return wrong
@@ -267,9 +297,11 @@ explorer_js = r'''(() => {
   return {
     x: host.dataset.x.split(" ").map(Number), ms: +host.dataset.ms, boxed: root.querySelector("[name=boxed]").checked,
     architecture: +(root.querySelector("[name=architecture]:checked") || {value: 0}).value,
-    step: +(root.querySelector("[name=step]") || {value: 0}).value, heard: root.querySelector("[aria-live]").textContent,
+    step: +(root.querySelector("[name=step]") || {value: 0}).value,
+    heard: root.querySelector("[aria-live]").textContent,
     maps: [...root.querySelectorAll("section svg")].map(at), box: at(root.querySelector("[name=boxed]")),
-    numbers: [...root.querySelectorAll("section")].map(s => [...s.querySelectorAll("data[data-p]")].map(e => [e.dataset.p, e.dataset.what, e.value])),
+    numbers: [...root.querySelectorAll("section")].map(
+      s => [...s.querySelectorAll("data[data-p]")].map(e => [e.dataset.p, e.dataset.what, e.value])),
   };
 })()'''
 
@@ -294,9 +326,11 @@ def explore(browser, base, name):
     wrong, n = browser.open(f'{base}/{name}'), 0
     for i in range(browser.js('document.querySelectorAll(".mmr-explorer").length')):
         look = explorer_js.replace('HOST', str(i))
-        record = json.loads(browser.js(f'document.querySelectorAll(".mmr-explorer")[{i}].querySelector("script").textContent'))
+        record = json.loads(browser.js(
+            f'document.querySelectorAll(".mmr-explorer")[{i}].querySelector("script").textContent'))
         state, waits = browser.js(look), []
-        mouse = lambda kind, x, y: browser('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left', buttons=int(kind != 'mouseReleased'), clickCount=1)
+        mouse = lambda kind, x, y: browser('Input.dispatchMouseEvent', type=kind, x=x, y=y, button='left',
+                                           buttons=int(kind != 'mouseReleased'), clickCount=1)
         def press(key):
             for kind in ('keyDown', 'keyUp'): browser('Input.dispatchKeyEvent', type=kind, key=key, code=key)
         for k, move in enumerate(('drag', 'keys', 'box', 'drag', 'keys')):
@@ -314,12 +348,14 @@ def explore(browser, base, name):
                 wrong.append(f'explorer: nothing moves by {move}')
             time.sleep(.1)
             state = browser.js(look)
-            if move == 'keys' and not (abs(state['x'][0] - before[0] - .02) < 1e-9 and abs(state['x'][1] - before[1] - .01) < 1e-9):
+            if move == 'keys' and not (abs(state['x'][0] - before[0] - .02) < 1e-9
+                                       and abs(state['x'][1] - before[1] - .01) < 1e-9):
                 wrong.append(f"explorer: three keys lead from {before} to {state['x']}")
             waits.append(state['ms'])
             wrong += wrong_numbers(record, state)
             n += sum(map(len, state['numbers']))
-        if not browser.wait(f"({look}).heard.includes({json.dumps(str(state['x'][0]))})", 5): wrong.append('explorer: does not say where the point is')
+        if not browser.wait(f"({look}).heard.includes({json.dumps(str(state['x'][0]))})", 5):
+            wrong.append('explorer: does not say where the point is')
         print(f'  {name}: milliseconds a move: {waits}', flush=True)
     return [*wrong, *browser.trouble(base)], n
 
@@ -328,7 +364,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--shots', help='folder for pictures of each page, 1400 and 390 pixels wide, light and dark')
     args = p.parse_args()
-    binary = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
+    binary = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, (
+        'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'))), None)
     if not binary: fail('no Chromium found: install it (Debian: apt-get install chromium) or name one in CHROMIUM')
     pages = sorted(f.relative_to(docs).as_posix() for f in docs.glob('**/*.html') if 'site_libs' not in f.parts)
     if not pages: fail('_docs/ has no pages; run `make docs` first')
@@ -350,7 +387,8 @@ def main():
         server.shutdown()
     for name, problem in wrong: print(f'{name}: {problem}')
     print(f"{len(wrong)} thing{'s' * (len(wrong) != 1)} to mend in the site" if wrong else
-          f"site: {len(pages)} pages, {sum(s['typeset'] for s in seen.values())} equations, links, pictures, navigation and search are in order")
+          f"site: {len(pages)} pages, {sum(s['typeset'] for s in seen.values())} equations, "
+          "links, pictures, navigation and search are in order")
     sys.exit(1 if wrong else 0)
 
 

@@ -41,7 +41,8 @@ def copy_tracked(folder):
 
 
 def install_cell(cfg):
-    "A notebook's second cell, for Colab and the like: the repository, since pages read its results, and the package from it"
+    ("A notebook's second cell, for Colab and the like: the repository, since pages read its results, "
+     "and the package from it")
     nbdev = next(r for r in cfg['dev_requirements'].split() if r.startswith('nbdev'))
     return f"""#| hide
 # where the package isn't installed, as on Colab

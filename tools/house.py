@@ -43,7 +43,8 @@ def imports(tree):
 def public(tree):
     "The names in __all__"
     for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__': return ast.literal_eval(node.value)
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__':
+            return ast.literal_eval(node.value)
     return []
 
 
@@ -64,7 +65,8 @@ def wrong_imports():
         for other, what in sorted(set(imports(tree))):
             if what.startswith('_') and not what.startswith('__'):
                 yield f'{name} imports the private name {other}.{what}'
-            if other in known and (why := allowed(name, n, other, known[other][0])): yield f'{name} imports {other}: {why}'
+            if other in known and (why := allowed(name, n, other, known[other][0])):
+                yield f'{name} imports {other}: {why}'
 
 
 def twice():
@@ -85,7 +87,8 @@ def _draws(source):
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Lambda): continue
-        if isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == 'plt' and node.attr in ('subplots', 'figure', 'show'): return True
+        if (isinstance(node, ast.Attribute) and getattr(node.value, 'id', '') == 'plt'
+                and node.attr in ('subplots', 'figure', 'show')): return True
         todo += ast.iter_child_nodes(node)
     return False
 
@@ -94,12 +97,15 @@ def shown_code(path):
     "What a reader of the page sees run: no exported or hidden cells, no sections that the docs leave out"
     left_out = False
     for cell in cells(path):
-        if cell['cell_type'] == 'markdown' and re.match(r'#+ ', cell['source']): left_out = cell['source'].split('\n')[0].endswith(' -')
-        if cell['cell_type'] == 'code' and not left_out and not re.search(r'^#\|\s*(hide|exports?)\b', cell['source'], re.M): yield cell['source']
+        if cell['cell_type'] == 'markdown' and re.match(r'#+ ', cell['source']):
+            left_out = cell['source'].split('\n')[0].endswith(' -')
+        if (cell['cell_type'] == 'code' and not left_out
+                and not re.search(r'^#\|\s*(hide|exports?)\b', cell['source'], re.M)): yield cell['source']
 
 
 def unexplained():
-    "Public names without docstring, parameters or fields without a word, and functions that their page never calls before the reader's eyes"
+    ("Public names without docstring, parameters or fields without a word, "
+     "and functions that their page never calls before the reader's eyes")
     for path in notebooks():
         code = list(cells(path))
         name = next((m[1] for c in code if (m := re.match(r'#\|\s*default_exp\s+(\w+)', c['source']))), None)
@@ -108,16 +114,20 @@ def unexplained():
         tree, lines, shown = ast.parse(text), text.split('\n'), list(shown_code(path))
         taken = {what for _, what in imports(tree)}
         for node in tree.body:
-            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public(tree) or node.name in taken: continue
+            if (not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name not in public(tree)
+                    or node.name in taken): continue
             if not ast.get_docstring(node): yield f'{name}.{node.name}: no docstring'
             if isinstance(node, ast.ClassDef):
-                silent = [f.target.id for f in node.body if isinstance(f, ast.AnnAssign) and not f.target.id.startswith('_') and '#' not in lines[f.end_lineno - 1]]
+                silent = [f.target.id for f in node.body if isinstance(f, ast.AnnAssign)
+                          and not f.target.id.startswith('_') and '#' not in lines[f.end_lineno - 1]]
                 if silent: yield f'{name}.{node.name}: no word about {", ".join(silent)}'
             if isinstance(node, ast.FunctionDef):
                 args = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                silent = [a.arg for a in args if a.arg != 'self' and '#' not in lines[a.end_lineno - 1] and a.lineno > node.lineno - 1 and '#' not in lines[a.lineno - 2]]
+                told = lambda a: '#' in lines[a.end_lineno - 1] or a.lineno > node.lineno and '#' in lines[a.lineno - 2]
+                silent = [a.arg for a in args if a.arg != 'self' and not told(a)]
                 if silent: yield f'{name}.{node.name}: no word about {", ".join(silent)}'
-            if isinstance(node, ast.FunctionDef) and not any(re.search(rf'\b{node.name}\b', c) for c in shown): yield f'{name}.{node.name}: no shown example'
+            if isinstance(node, ast.FunctionDef) and not any(re.search(rf'\b{node.name}\b', c) for c in shown):
+                yield f'{name}.{node.name}: no shown example'
 
 
 def missing_pictures():
@@ -127,22 +137,26 @@ def missing_pictures():
             if cell['cell_type'] != 'code' or not _draws(cell['source']) or 'plt.close' in cell['source']: continue
             kinds = {k for out in cell['outputs'] for k in out.get('data', {})}
             if not any(k.startswith('image/') or k in ('text/html', 'text/markdown') for k in kinds):
-                yield f"{path.name}, cell {cell['id']}: draws, but holds no picture: {cell['source'].strip().splitlines()[0][:60]}"
+                yield (f"{path.name}, cell {cell['id']}: draws, but holds no picture: "
+                       f"{cell['source'].strip().splitlines()[0][:60]}")
 
 
 def missing_alts():
-    "Pictures of the site that don't say what is seen: a cell's `#| fig-alt:`, an SVG's aria-label, the text of a markdown picture"
+    ("Pictures of the site that don't say what is seen: a cell's `#| fig-alt:`, an SVG's aria-label, "
+     "the text of a markdown picture")
     for path in notebooks():
         for cell in cells(path):
             if cell['cell_type'] == 'markdown':
-                for target in re.findall(r'!\[\s*\]\(([^)\s]+)', cell['source']): yield f"{path.name}, cell {cell['id']}: {target} has no alt text"
+                for target in re.findall(r'!\[\s*\]\(([^)\s]+)', cell['source']):
+                    yield f"{path.name}, cell {cell['id']}: {target} has no alt text"
                 continue
             head = re.match(r'(?:\s*#\s*\|.*\n?)*', cell['source'])[0]
             if cell['cell_type'] != 'code' or re.search(r'\|\s*hide\b', head): continue
             shown = [out['data'] for out in cell['outputs'] if any(k.startswith('image/') for k in out.get('data', {}))]
             silent = [d for d in shown if 'aria-label' not in ''.join(d.get('image/svg+xml', ''))]
             first = cell['source'][len(head):].strip().split('\n')[0][:60]
-            if silent and not re.search(r'\|\s*fig-alt:\s*"[^"]{20,}"', head): yield f"{path.name}, cell {cell['id']}: a picture without `#| fig-alt:`: {first}"
+            if silent and not re.search(r'\|\s*fig-alt:\s*"[^"]{20,}"', head):
+                yield f"{path.name}, cell {cell['id']}: a picture without `#| fig-alt:`: {first}"
             if len(shown) > 1: yield f"{path.name}, cell {cell['id']}: {len(shown)} pictures, one alt text: {first}"
 
 
@@ -150,12 +164,16 @@ def lost_readers():
     "Pages that don't say at their top what they assume and at their end what to read next, or couldn't be run on Colab"
     for path in notebooks():
         page = list(cells(path))
-        if page[1]['source'] != install_cell(settings()): yield f'{path.name}: the second cell does not install the package where it is missing (`make prepare` puts it there)'
+        if page[1]['source'] != install_cell(settings()):
+            yield (f'{path.name}: the second cell does not install the package where it is missing '
+                   '(`make prepare` puts it there)')
         if path.stem == 'index': continue
-        said = [c['source'] for c in page if c['cell_type'] == 'markdown' and not re.match(r'#+ .* -$', c['source'].split('\n')[0])]
+        said = [c['source'] for c in page
+                if c['cell_type'] == 'markdown' and not re.match(r'#+ .* -$', c['source'].split('\n')[0])]
         if not re.search(r'\b([Yy]ou should (have read|know)|[Nn]othing to know before)\b', ' '.join(said[1:3])):
             yield f'{path.name}: the opening says neither "You should have read ..." nor "Nothing to know before"'
-        if not re.search(r'^Next: .*\]\(', said[-1], re.M): yield f'{path.name}: no line "Next: ..." with a link at the end'
+        if not re.search(r'^Next: .*\]\(', said[-1], re.M):
+            yield f'{path.name}: no line "Next: ..." with a link at the end'
 
 
 def dead_links():
@@ -177,4 +195,5 @@ def mixed_imports():
             try: tree = ast.parse(re.sub(r'^[%!].*$', '', cell['source'], flags=re.M))
             except SyntaxError: continue
             kinds = {isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body}
-            if len(kinds) == 2: yield f"{path.name}, cell {cell['id']}: imports share a cell with other code, which the docs would run"
+            if len(kinds) == 2:
+                yield f"{path.name}, cell {cell['id']}: imports share a cell with other code, which the docs would run"

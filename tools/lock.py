@@ -13,8 +13,9 @@ from pathlib import Path
 from common import fail, root, settings
 
 of_a_build = re.compile(r'(nvidia|cuda|triton|pytorch-triton)\b')
-head = ['# The versions that were tested together; made by `make lock`, used by every other target. No requirement of the',
-        "# package: those are in settings.ini. Which build of torch is installed depends on the user's index."]
+head = [
+    '# The versions that were tested together; made by `make lock`, used by every other target. No requirement of the',
+    "# package: those are in settings.ini. Which build of torch is installed depends on the user's index."]
 
 
 def requirements(cfg):
@@ -30,7 +31,8 @@ def main():
         keep = '--keep' in sys.argv
         held.write_text('\n'.join(a for a in sys.argv[1:] if a != '--keep'))
         if keep: out.write_text((root/'constraints.txt').read_text())
-        uv = [sys.executable, '-m', 'uv', 'pip', 'compile', '--universal', *([] if keep else ['--upgrade']), '--no-header', '--no-annotate', '--no-python-downloads']
+        uv = [sys.executable, '-m', 'uv', 'pip', 'compile', '--universal', *([] if keep else ['--upgrade']),
+              '--no-header', '--no-annotate', '--no-python-downloads']
         uv += ['--python-version', cfg['min_python'], '--constraints', held, wanted, '--output-file', out]
         if subprocess.run(uv, stdout=subprocess.DEVNULL).returncode: fail('uv found no versions that fit together')
         pins = [line for line in out.read_text().splitlines() if line and not of_a_build.match(line)]

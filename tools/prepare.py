@@ -36,15 +36,18 @@ def changed():
     def names(*cmd):
         out = subprocess.run(['git', *cmd], cwd=root, capture_output=True, text=True)
         return set() if out.returncode else {root/f for f in out.stdout.split('\0') if f}
-    if subprocess.run(['git', 'rev-parse', '-q', '--verify', 'HEAD'], cwd=root, capture_output=True).returncode: return notebooks()
-    new = names('diff', '-z', '--name-only', 'HEAD', '--', 'nbs') | names('ls-files', '-z', '--others', '--exclude-standard', '--', 'nbs')
+    if subprocess.run(['git', 'rev-parse', '-q', '--verify', 'HEAD'], cwd=root, capture_output=True).returncode:
+        return notebooks()
+    new = (names('diff', '-z', '--name-only', 'HEAD', '--', 'nbs')
+           | names('ls-files', '-z', '--others', '--exclude-standard', '--', 'nbs'))
     return [p for p in notebooks() if p in new]
 
 
 def flags_off():
     "Flags of the cells whose committed output is kept"
     import torch
-    return {'notest'} | ({'slow'} if os.environ.get('SLOW') == '0' else set()) | (set() if torch.cuda.is_available() else {'cuda'})
+    return ({'notest'} | ({'slow'} if os.environ.get('SLOW') == '0' else set())
+            | (set() if torch.cuda.is_available() else {'cuda'}))
 
 
 def drop_chatter(nb):
@@ -68,7 +71,8 @@ def rerun(path, skip):
             return await super().async_execute_cell(cell, cell_index, **kwargs)
 
     nb = nbformat.read(path, 4)
-    if any('skip_exec: true' in c.source for c in nb.cells[:2] if c.cell_type != 'code'): return print('  left as it is (skip_exec)')
+    if any('skip_exec: true' in c.source for c in nb.cells[:2] if c.cell_type != 'code'):
+        return print('  left as it is (skip_exec)')
     client = Client(nb, timeout=3600, kernel_name='python3', extra_arguments=['--log-level=ERROR'],
                     resources={'metadata': {'path': str(path.parent)}})
     client.execute()
@@ -84,12 +88,14 @@ def main():
     tool('nbdev_clean')
     tool('nbdev_export')
     todo, skip = changed(), flags_off()
-    print(f"to run, as they differ from HEAD: {len(todo)}" + (f"; cells flagged {', '.join(sorted(skip))} keep their output" if todo else ''), flush=True)
+    print(f"to run, as they differ from HEAD: {len(todo)}"
+          + (f"; cells flagged {', '.join(sorted(skip))} keep their output" if todo else ''), flush=True)
     for path in todo:
         print(f'run {path.name}', flush=True)
         start = time.time()
         try: rerun(path, skip)
-        except CellExecutionError as e: sys.exit(re.sub(r'\x1b\[[0-9;]*m', '', f'error: {path.name} stopped, and stays as it was\n{e}'))
+        except CellExecutionError as e:
+            sys.exit(re.sub(r'\x1b\[[0-9;]*m', '', f'error: {path.name} stopped, and stays as it was\n{e}'))
         print(f'  {time.time() - start:.0f} s', flush=True)
     tool('nbdev_clean')
     tool('nbdev_export')

@@ -13,7 +13,8 @@ from common import fail, notebooks, root, tracked
 from house import cells
 
 words = ['te', 're-use', 're-used', 'pre-empted']  # right here: TE is the test error
-documents = ('*.md', 'tools/*', 'benchmarks/*.py', '.github', 'Makefile', 'settings.ini')  # the package is in the notebooks
+# the package is in the notebooks
+documents = ('*.md', 'tools/*', 'benchmarks/*.py', '.github', 'Makefile', 'settings.ini')
 
 
 def texts():
@@ -24,7 +25,8 @@ def texts():
 
 def misspelt():
     "What codespell finds, with the line it stands in"
-    if not importlib.util.find_spec('codespell_lib'): fail("codespell is missing: `make check` installs it, or pip install '.[dev]'")
+    if not importlib.util.find_spec('codespell_lib'):
+        fail("codespell is missing: `make check` installs it, or pip install '.[dev]'")
     with tempfile.TemporaryDirectory() as tmp:
         files = {f'{i}.txt': (name, text) for i, (name, text) in enumerate(texts())}
         for f, (_, text) in files.items(): (Path(tmp)/f).write_text(text, encoding='utf-8')

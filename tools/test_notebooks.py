@@ -2,8 +2,8 @@
 
 `python tools/test_notebooks.py` tests all of nbs/, `... 02_regions 03_distances` only those, `--flags 'slow'` the cells
 with that flag too. A notebook passes when nbdev's own test function runs it from top to bottom. `N_WORKERS` (2) at a
-time, each with `NB_TIMEOUT` (900) seconds. Text outputs that came out otherwise than those stored are listed (numbers up
-to two percent, lines that tell times apart); with `STRICT_OUTPUTS=1` they fail the notebook.
+time, each with `NB_TIMEOUT` (900) seconds. Text outputs that came out otherwise than those stored are listed (numbers
+up to two percent, lines that tell times apart); with `STRICT_OUTPUTS=1` they fail the notebook.
 """
 import argparse
 import json
@@ -45,7 +45,8 @@ def stale(path, ran):
         old = stored.get(cell.get('id'))
         if not old or cell.cell_type != 'code' or not hasattr(cell, 'outputs') or not old['outputs']: continue
         if differs(old['outputs'], cell.outputs):
-            show = lambda outputs: ' '.join(''.join(o.get('text') or (o.get('data') or {}).get('text/plain', '')) for o in outputs)[:160]
+            show = lambda outputs: ' '.join(''.join(o.get('text') or (o.get('data') or {}).get('text/plain', ''))
+                                            for o in outputs)[:160]
             yield f"cell {cell['id']}: stored {show(old['outputs'])!r}, now {show(cell.outputs)!r}"
 
 
