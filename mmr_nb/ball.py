@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tol_inside', 'tol_shrink', 'tol_newton', 'read_norm', 'dual', 'row_norms', 'check_input', 'check_labels',
            'read_labels', 'margin', 'read_eps', 'read_box', 'Ball', 'read_ball', 'unlimited_ball', 'like', 'Steps',
-           'outwards', 'default_dtype', 'exact_arithmetic']
+           'outwards', 'knapsack_price', 'default_dtype', 'exact_arithmetic']
 
 # %% ../nbs/40_ball.ipynb #3dbcfb24
 import functools
@@ -324,8 +324,12 @@ def steps(self:Ball,
 # %% ../nbs/40_ball.ipynb #76231563
 tol_newton = 1e-5  # relative fall of the l_2 price at which its steps stop
 
-def _price_l1(w, steps, top=32):
-    "Price of the knapsack: the gain of the coordinate at which the budget runs out"
+def knapsack_price(
+    w:Tensor,    # rows, [n, d]
+    steps:Steps, # of one point or of n, p = 1
+    top:int=32,  # coordinates that are sorted first
+)->Tensor:       # [n, 1]; 0 where the budget is enough for everything
+    "Price of the l_1 budget: the gain of the coordinate at which it runs out where rows are least"
     room, gain = torch.where(w > 0, -steps.lo, steps.hi), w.abs()
     best, order = gain.topk(min(top, w.shape[1]), dim=1)
     spent = room.gather(1, order).cumsum(1)
@@ -360,7 +364,7 @@ def least(self:Steps,
     lost = (w.shape[1] + 16)*torch.finfo(w.dtype).tiny  # by products that vanish
     if self.p == inf: return (torch.where(w > 0, lo, hi)*w).sum(1).double()*(1 + tol) - lost
     if self.p == 1:
-        lam = _price_l1(w, self)
+        lam = knapsack_price(w, self)
         gain = torch.where(w > 0, -lo, hi)*(w.abs() - lam).clamp_min(0)
         return -(gain.sum(1) + lam[:, 0]*self.eps).double()*(1 + tol) - lost
     with torch.no_grad():  # at the best delta and price the value's gradient in w is delta
