@@ -25,7 +25,7 @@ from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, short_descent
-from .bounds import intermediate_bounds, relu_lines
+from .bounds import certified_radius, intermediate_bounds, relu_lines
 from .branch import BranchResult, branch_and_bound, lr_ascent, split_gains, triangle_cost
 from .envelope import BoxUnits, priced_units, raise_minorants
 from .parabola import (BallUnits, adam_step, ball_units, climb_curvatures, curvatures, priced,
@@ -1075,6 +1075,8 @@ def minimal_perturbation(
         own = _each_limit(box, lambda t: t[i:i+1])
         best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
         lb, n = _search(best, time.monotonic() + seconds, effort)
+        if lb < best.goal and norm[i] > 0: # a search that was cut proves no less than linear bounds
+            first[i] = torch.maximum(first[i], certified_radius(net, x[i:i+1], y[i:i+1], p, 'crown', own)[0])
         found.append((max(lb, min(first[i].item(), best.ub)), best.ub, n))
         if best.ub < inf: w[i] = best.witness[0]
     lb, ub, n = zip(*found) if found else ((), (), ())
@@ -1121,15 +1123,18 @@ def _search(best, end, effort):
     "(lower bound, parts bounded) for one input"
     if best.ub == 0: return 0., 0
     reach, n, r, failed, first = _reach(best.x, best.p, best.box), 0, 0., inf, .25
-    if best.witness is not None:
-        local = _ball_network(best, best.ub)
-        strike(local, best, _ways_in(best, *half_spaces(local, whole_ball(local))[:2]))
+    for wide in [best.ub] if best.witness is not None else [reach/4**k for k in range(4) if reach < inf]:
+        best.ub = wide
+        local = _ball_network(best, wide)
+        if strike(local, best, _ways_in(best, *half_spaces(local, whole_ball(local))[:2])): break
+    if best.witness is None: best.ub = inf
+    else:
         if best.p == inf: r, failed, n = _clear_balls(best, end, effort)
         if best.p == 1 and box_units(local, best): first = 1. # bounds that are good even there
     lb = r
     while r < farthest:
-        goal = best.ub if best.witness is not None else reach
-        to, known = _next_radius(r, goal, failed, first), best.ub
+        goal = best.ub if best.witness is not None else inf
+        to, known = min(_next_radius(r, goal, failed, first), reach), best.ub
         best.ub = to  # what an adversarial example has to be nearer than
         search = _Branch(best, end, effort)
         n += search.run(effort.max_regions - n, _patience(end, max(lb, to/2) if to < failed else 0.))
@@ -1138,7 +1143,7 @@ def _search(best, end, effort):
         if not search.found: best.ub = known
         if search.given_up: failed = to; continue
         if search.found or open_ < target: break
-        if to >= goal: return lb if best.witness is not None else inf, n
+        if to >= min(goal, reach): return lb if best.witness is not None else inf, n
         r, failed = to, failed if to < failed else inf
     return lb, n
 
