@@ -924,12 +924,14 @@ def _part_program(local, best, part):
     right = torch.cat([(sign*a[:k])[fixed], -b, -low*b, up*b + height])
     ball, anything = best.within(best.goal, 1).steps(torch.float64), torch.tensor([[-inf, inf]]).to(V)
     limits = torch.cat([torch.cat([ball.lo, ball.hi]).T, anything.expand(len(h), 2)])
+    if best.p == 1: # the budget of the coordinates that only grow
+        rows, right = torch.cat([rows, (limits[:, 0] == 0).to(V)[None]]), torch.cat([right, ball.eps])
     return [t.numpy() for t in (V[k + part.rival][0], rows, right, limits)]
 
 # %% ../nbs/11_region_search.ipynb #d01eded7
 def solve_part(
     local:Local,       # the network inside the ball
-    best:Nearest,      # the nearest adversarial example known; p = inf
+    best:Nearest,      # the nearest adversarial example known; p = 1 or inf
     part:Parts,        # one part with a free unit, [1]
     seconds:float=inf, # for the solver
 )->tuple:              # (delta [d], None without an answer; the part [1])
@@ -938,7 +940,7 @@ def solve_part(
     if a is None: return None, part
     fixed, free, leak = part.signs[0] != 0, part.free[0], local.leak
     mu = torch.from_numpy(-a.ineqlin.marginals).nan_to_num(0, 0, 0).clamp(min=0)
-    signs, upper, lower, _ = mu.split([int(fixed.sum()), *3*[int(free.sum())]])
+    signs, upper, lower, *_ = mu.split([int(fixed.sum()), *3*[int(free.sum())], *[1]*(best.p == 1)])
     beta, alpha, both = torch.zeros_like(part.beta), part.alpha.clone(), upper + lower
     beta[0, fixed] = signs
     alpha[0, free] = torch.where(both > 0, (upper + leak[free]*lower)/both, alpha[0, free])
@@ -963,7 +965,7 @@ def solved(self:_Branch, part):
 @patch
 def asked(self:_Branch, parts):
     "Parts that are left after programs for the nearest of them"
-    if self.best.p != inf or 3*self.local.k*(self.local.k + self.local.A.shape[1]) > largest_program: return parts
+    if self.best.p == 2 or 3*self.local.k*(self.local.k + self.local.A.shape[1]) > largest_program: return parts
     done, known = [], self.best.ub
     for j in range(len(parts)):
         start = time.monotonic()
