@@ -320,8 +320,8 @@ class Nearest:
         self.net, self.x, self.y, self.p, self.box, self.ub, self.witness = net, x, y, p, box, ub, witness
         self.flat, self.limits, self.label = x.flatten(), _each_limit(box, Tensor.flatten), torch.tensor([y])
         self.inputs = None # of the coordinates, where they aren't the inputs themselves: in l_1
-        if p == 1 and box is not None:
-            self.inputs, self.sign, far = _one_way(self.flat, self.limits)
+        if p == 1:
+            self.inputs, self.sign, far = _one_way(self.flat, self.limits or (-inf, inf))
             self.flat, self.limits = torch.zeros_like(far), (torch.zeros_like(far), far)
         self.ball = unlimited_ball(self.flat[None], p, self.limits, 'Nearest')
         self.until = tol_zero*net(x)[1].abs().max().item() # margins up to here count as crossed in proofs, never in witnesses
@@ -742,7 +742,7 @@ def _first_crossing(local, best, delta):
     end = best.ub/best.norm(delta).clamp(min=1e-300)
     def along(t): # [n, m] -> [n, m, d]
         points = t[..., None]*delta[:, None]
-        return points if best.box is None else points.clamp(best.limits[0] - best.flat, best.limits[1] - best.flat)
+        return points if best.limits is None else points.clamp(best.limits[0] - best.flat, best.limits[1] - best.flat)
     def m(t): return local_values(local, along(t).flatten(0, 1))[:, local.k:].amin(1).view_as(t)
     grid = torch.linspace(0, 1, 25, dtype=delta.dtype)[1:]*end[:, None]
     for _ in range(4):
@@ -774,7 +774,7 @@ def descend(
         V, a = V[local.k:], a[local.k:]
         aim = V @ hits[i] + a <= 1e-3*a.abs()
         V, a = V[aim], a[aim]
-        step = projection(-V, a, best.p) if best.box is None else box_distances(
+        step = projection(-V, a, best.p) if best.limits is None else box_distances(
             -V, a, best.flat.expand_as(V), best.p, best.limits)[1]
         delta = torch.cat([.5*(step + hits[i]), step])
         delta = delta[delta.isfinite().all(1) & (best.norm(delta) > 0)]
@@ -1030,7 +1030,7 @@ def run(self:_Branch, max_parts, enough=lambda search: False):
 def _ways_in(best, w, t):
     "Of each half-space w delta + t <= 0 the nearest point, or, where x lies in it, a step on; NaN where it is empty"
     t = torch.maximum(t, .1*best.ub*row_norms(w, dual(best.p)))  # x as if a tenth of the ball lay before it
-    if best.box is None: return projection(-w, t, best.p)
+    if best.limits is None: return projection(-w, t, best.p)
     return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
 
 # %% ../nbs/11_region_search.ipynb #941a616a
@@ -1128,7 +1128,8 @@ def _search(best, end, effort):
     for wide in [best.ub] if best.witness is not None else [reach/4**k for k in range(4) if reach < inf]:
         best.ub = wide
         local = _ball_network(best, wide)
-        if strike(local, best, _ways_in(best, *half_spaces(local, whole_ball(local))[:2])): break
+        found = strike(local, best, _ways_in(best, *half_spaces(local, whole_ball(local))[:2]))
+        if found or time.monotonic() > end: break
     if best.witness is None: best.ub = inf
     else:
         if best.p == inf: r, failed, n = _clear_balls(best, end, effort)
