@@ -65,7 +65,8 @@ def options():
     a.add_argument('--out', default='results/verifiability.json')
     a.add_argument('--records', default='_out/verifiability')
     o = a.parse_args()
-    if o.publish and (len(o.net) != 1 or '=' not in o.net[0] or not o.command): a.error('--publish expects one --net NAME=RUN and --command')
+    if o.publish and (len(o.net) != 1 or '=' not in o.net[0] or not o.command):
+        a.error('--publish expects one --net NAME=RUN and --command')
     return o
 
 

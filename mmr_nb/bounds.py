@@ -83,7 +83,8 @@ def relu_lines(
     method:str='crown',    # 'fastlin': parallel lines; 'crown': the smaller triangle
 )->tuple:                  # slope of the lower line (through 0), slope and height of the upper line
     "Lines below and above a ReLU on [lb, ub] (Wong-Kolter and CROWN); NaN where the bounds cross"
-    if method not in ('fastlin', 'crown'): raise ValueError(f"relu_lines: expected 'fastlin' or 'crown', got {method!r}")
+    if method not in ('fastlin', 'crown'):
+        raise ValueError(f"relu_lines: expected 'fastlin' or 'crown', got {method!r}")
     on, off, one = lb >= 0, ub <= 0, lb.new_ones(())
     leaky = torch.as_tensor(leak, dtype=lb.dtype, device=lb.device)
     unstable = ~(on | off)

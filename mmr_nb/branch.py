@@ -170,7 +170,7 @@ def first_units(self:Root):
     return self.units
 
 def _to_first(root, k, h, base, domains):
-    "Rows on layer k's inputs as (chords' minorants, linear part, entries of the first layer's open units, slopes below)"
+    "Rows on layer k's inputs: (chords' minorants, linear part, entries of the first layer's open units, slopes below)"
     L, sign, beta = root.layers[0], domains.signs[0], domains.beta[0]
     h, loss, _ = _backward(root.net, root.layers, domains, k, h, 1)
     low, up, gap_low, gap_up = _lines(L, domains.lb[0], domains.ub[0], domains.alpha[0])
@@ -561,7 +561,7 @@ def affine(self:_Search, left):
 
 @patch
 def branch(self:_Search, left, most=inf):
-    "Split what is left until nothing is, a counterexample is found or time or memory is spent; None: `most` are bounded"
+    "Split what is left until nothing is, a counterexample is found, or time or memory spent; None: `most` are bounded"
     queue = self.queue
     queue.push(left)
     while len(queue):
@@ -649,7 +649,7 @@ def branch_and_bound(
     p:float=inf,         # norm: 1, 2 or inf
     box=(0., 1.),        # range of every input: numbers, or tensors that broadcast to one; None: no box
     timeout:float=120.,  # seconds; inf: no limit
-    **plan,              # fields of `Plan`: until, steps, batch, candidates, tighten, envelope, few_units, chords, memory, dtype
+    **plan,              # `Plan`'s until, steps, batch, candidates, tighten, envelope, few_units, chords, memory, dtype
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball by splitting ReLUs (Bunel et al. 2020; Wang et al. 2021)"
     start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')

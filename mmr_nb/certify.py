@@ -233,7 +233,7 @@ def search_point(
     y:Tensor,      # its label, [1]
     seconds:float, # for all searches
     todo:list,     # 'branch', 'search', 'mip'
-)->tuple:          # (k, [(stage, result or what went wrong, seconds)]); last, where none decided, ('radius', proved, seconds)
+)->tuple:          # (k, [(stage, result or what went wrong, seconds)]); last, if undecided, ('radius', proved, seconds)
     "One point's searches, in a worker"
     threads, end, answers = torch.get_num_threads(), time.perf_counter() + (1 - put_by)*seconds, []
     torch.set_num_threads(1)

@@ -301,7 +301,8 @@ def fit_images(
     "Images in the shape that a network of another tool asks for, where it says so"
     shape = getattr(net, 'input_shape', None)
     if shape is None or x[0].numel() != math.prod(shape): return x
-    if tuple(shape) == (*x.shape[2:], x.shape[1]) != tuple(x.shape[1:]): x = x.movedim(1, -1)  # channels last, as in TensorFlow
+    # channels last, as in TensorFlow
+    if tuple(shape) == (*x.shape[2:], x.shape[1]) != tuple(x.shape[1:]): x = x.movedim(1, -1)
     return x.reshape(len(x), *shape)
 
 def _asked_images(net, data, points):
@@ -447,8 +448,10 @@ def demo_plan(
     "The demo's settings for a network"
     if network not in demo_settings:
         raise ValueError(f'expected a network among {", ".join(demo_settings)}, got {network!r}')
-    if quick and network != 'fc1': raise ValueError(f'--quick: expected fc1, got {network!r}, which shows nothing in a minute')
-    return demo_settings[network] | (quick_settings if quick else {}) | {k: v for k, v in given.items() if v is not None}
+    if quick and network != 'fc1':
+        raise ValueError(f'--quick: expected fc1, got {network!r}, which shows nothing in a minute')
+    return demo_settings[network] | (quick_settings if quick else {}) | {
+        k: v for k, v in given.items() if v is not None}
 
 def _demo_train(
     network:str,      # 'fc1' or 'cnn'

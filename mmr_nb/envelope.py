@@ -34,16 +34,18 @@ def _short(W):
 
 @dataclass(frozen=True)
 class BoxUnits:
-    "ReLUs of linear functions z + W delta on a box lo <= delta <= hi, or where it meets an l_1 ball; all float64"
+    "ReLUs of linear functions z + W delta on a box lo <= delta <= hi, with a budget for sum(delta) or none; float64"
     W:Tensor        # [m, d]
     z:Tensor        # [m]
     leak:Tensor     # slopes below zero, in [0, 1], [m]
     lo:Tensor       # [d], at most 0
     hi:Tensor       # [d], at least 0
     n_levels:int=8  # that a coordinate is rounded to, both ends among them
-    eps:float=inf   # radius of the l_1 ball; inf: the box alone
-    price:Tensor|None=None # of the radius, a unit each, [m]; None: the radius doesn't count for planes
+    eps:float=inf   # the budget, where lo is 0; inf: none
+    price:Tensor|None=None # of the budget, a unit each, [m]; None: planes don't count with it
     def __post_init__(self):
+        if self.eps < inf and self.lo.any():
+            raise ValueError(f'BoxUnits: expected lo = 0 with a budget, got {self.lo.min():g}')
         size, mid, (V, b) = self.hi - self.lo, (self.hi + self.lo)/2, self.priced()
         both = V, V.abs()
         gains, slopes = (tuple(map(_short, t)) for t in ([w*size for w in both], [w.T for w in both]))
@@ -63,15 +65,14 @@ class BoxUnits:
         return torch.where(self.price < 0, -1., 1.).to(self.z)
     def priced(self): # slopes and constants of what planes are made for: W and z, without a price
         if self.price is None: return self.W, self.z
-        W, cost = self.W*self.side[:, None], self.price.abs()[:, None]
-        cost = torch.where(self.lo == 0, cost, torch.where(self.hi == 0, -cost, W.clamp(-cost, cost)))
-        return W - cost, self.z*self.side + self.price.abs()*self.eps
+        cost = self.price.abs()
+        return self.W*self.side[:, None] - cost[:, None], self.z*self.side + cost*self.eps
     def at(self, levels): # [n, d] -> delta
         return self.lo + levels/(self.n_levels - 1)*(self.hi - self.lo)
 
 # %% ../nbs/47_envelope.ipynb #e0000010
 def _mirrored(levels, n_levels):
-    "Of each level the number of its pair, and whether it is the lower (-1) or the upper one (1); 0: its own mirror image"
+    "Of each level the number of its pair, and whether it is the lower (-1) or the upper one (1); 0: its own mirror"
     return torch.minimum(levels, n_levels - 1 - levels), (2*levels - (n_levels - 1)).sign().double()
 
 def _apart(both, difference, n_levels):
@@ -85,7 +86,8 @@ def _shares(units, levels):
     (n, d), Q, K = levels.shape, units.n_levels, (units.n_levels + 1)//2
     pair, side = (t.T[..., None] for t in _mirrored(levels, Q))
     member = torch.zeros(d, n, K, dtype=units.W.dtype, device=levels.device)
-    sides, sums = (g @ member.scatter(2, pair, v).flatten(1) for g, v in zip(units.gains, (side, torch.ones_like(side))))
+    signs = side, torch.ones_like(side)
+    sides, sums = (g @ member.scatter(2, pair, v).flatten(1) for g, v in zip(units.gains, signs))
     room = _apart(*(t.view(len(units.z), n, K) for t in (sums, sides)), Q).clamp(min=0)
     share = fill(room, units.most.clamp(min=0)[:, None].expand(-1, n))
     return share, room, (units.most[:, None] - (share*room).sum(-1)).clamp(min=0)
@@ -149,7 +151,7 @@ def _mixed(units, a, old, new):
 
 # %% ../nbs/47_envelope.ipynb #c562c452
 def raise_minorants(
-    units:BoxUnits, # the ReLUs and their box or ball
+    units:BoxUnits, # the ReLUs, their box and budget
     w:Tensor,    # slopes of linear functions below what is asked, [n, d]
     c:Tensor,    # their constants, [n]
     line:tuple,  # what is asked is a linear part (slopes [n, d], constants [n]) ...
@@ -203,23 +205,20 @@ def _heights(units, levels):
 warmer = 3.  # than on a box: few coordinates are near the price
 
 def _within_budget(units, w, t):
-    "Levels near to where each row is least on the l_1 ball within the box"
-    ends, gain = torch.where(w > 0, units.lo, units.hi), w.abs()
-    room, tiny = ends.abs(), torch.finfo(w.dtype).tiny
-    mean = (gain*room).sum(1, keepdim=True)/room.sum(1, keepdim=True).clamp(min=tiny)
+    "Levels near to where each row is least within box and budget"
+    gain, tiny = -w.clamp(max=0), torch.finfo(w.dtype).tiny
+    mean = (gain*units.hi).sum(1, keepdim=True)/((w < 0)*units.hi).sum(1, keepdim=True).clamp(min=tiny)
     heat = 2*warmer*temperature/(t + 1)*mean.clamp(min=tiny)
-    share = (.5 + (gain - knapsack_price(w, units.ball))/heat).nan_to_num(0).clamp(0, 1)
-    spent = (share*room).sum(1, keepdim=True).clamp(min=tiny)
-    delta = share*(units.eps/spent).clamp(max=1)*ends
-    place = (delta - units.lo)/(units.hi - units.lo).clamp(min=tiny)
-    return (place.clamp(0, 1)*(units.n_levels - 1)).round().long()
+    share = (.5 + (gain - knapsack_price(w, units.ball))/heat).nan_to_num(0).clamp(0, 1)*(w < 0)
+    spent = (share*units.hi).sum(1, keepdim=True).clamp(min=tiny)
+    return (share*(units.eps/spent).clamp(max=1)*(units.n_levels - 1)).round().long()
 
 # %% ../nbs/47_envelope.ipynb #60aa49ba
 # shares of the price at which a budget that is spent for the unit alone, or for its other side (negative), runs out
 tried_prices = (-.7, -.5, -.3, -.2, -.1, 0., .1, .2, .3, .4, .5, .7)
 
 def priced_units(
-    units:BoxUnits, # the ReLUs and their l_1 ball
+    units:BoxUnits, # the ReLUs, their box and budget
     w:Tensor,   # slopes of linear functions below what is asked, [n, d]
     c:Tensor,   # their constants, [n]
     line:tuple, # what is asked is a linear part (slopes [n, d], constants [n]) ...
@@ -227,7 +226,7 @@ def priced_units(
     rounds:int=3, # of raising, and choosing prices where that ended
     steps:int=16, # of `raise_minorants`, a round
 )->BoxUnits:    # with prices
-    "Prices of the radius, a unit each: those with the lowest planes where these rows are least"
+    "Prices of the budget, a unit each: those with the lowest planes where these rows are least"
     own, other = (knapsack_price(side*units.W, units.ball)[:, 0] for side in (-1, 1))
     tried, weight = torch.stack([t*(own if t >= 0 else other) for t in tried_prices]), -h.clamp(max=0).T
     for _ in range(rounds):

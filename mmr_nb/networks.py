@@ -205,7 +205,8 @@ def _describe(m, place):
                          'keeps their present values')
     if type(m) not in _layer_args:
         raise ValueError(f'{where}: no layer that a file can describe: '
-                         f'{", ".join(t.__name__ for t in _layer_args)}; save_onnx (mmr_nb.interchange) keeps any network')
+                         f'{", ".join(t.__name__ for t in _layer_args)}; save_onnx (mmr_nb.interchange) '
+                         'keeps any network')
     if type(m) is nn.Flatten: _check_flatten(m, where)
     if getattr(m, 'padding_mode', 'zeros') != 'zeros':
         raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
@@ -300,7 +301,8 @@ def load_weights(
         raise ValueError(f"load_weights: expected activation 'relu' or None, got {activation!r}; {_own_card}")
     if path.is_dir():
         inside = ', '.join(sorted(f.name for f in path.glob('*.safetensors'))) or 'none'
-        raise ValueError(f'load_weights: expected a file, got {path.name}, which is a folder (.safetensors in it: {inside})')
+        raise ValueError(f'load_weights: expected a file, got {path.name}, which is a folder '
+                         f'(.safetensors in it: {inside})')
     if not path.is_file(): raise ValueError(f'load_weights: expected a file, got {path.name}, which does not exist')
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers:
@@ -348,8 +350,8 @@ def _load_safetensors(path, activation):
 def _load_pt(path, activation):
     model, card = _infer(_read_state(path), path.name)
     if activation is None:
-        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them. Their shapes "
-                         f"fit {', '.join(map(str, model))}: if that is the network, strides and all, say "
+        raise ValueError(f"load_weights: {path.name} holds weights and doesn't say what lies between them. Their "
+                         f"shapes fit {', '.join(map(str, model))}: if that is the network, strides and all, say "
                          f"activation='relu' (--activation relu on the command line); {_own_card}")
     return model, card
 

@@ -309,7 +309,8 @@ def plot_history(
     if not found:
         raise ValueError(f'plot_history: expected histories with a column among {", ".join(wanted)}, got '
                          f'{[list(h) for h in histories.values()]}')
-    fig, axes = plt.subplots(1, len(found), figsize=(2.4*len(found) + 1.5, 2.6), dpi=80, squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(1, len(found), figsize=(2.4*len(found) + 1.5, 2.6), dpi=80, squeeze=False,
+                             layout='constrained')
     for ax, column in zip(axes[0], found):
         for name, h in histories.items():
             y = h[column]*(100 if 'error' in column else 1) if column in h else np.full(len(h), np.nan)

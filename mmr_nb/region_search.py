@@ -19,8 +19,8 @@ import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from scipy.optimize import linprog, nnls
 from torch import Tensor
-from .ball import (check_input, dual, exact_arithmetic, margin, outwards, read_ball, read_box, read_labels, read_norm,
-                         row_norms, unlimited_ball)
+from .ball import (check_input, dual, exact_arithmetic, margin, outwards, read_ball, read_box, read_labels,
+                         read_norm, row_norms, unlimited_ball)
 from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
@@ -324,7 +324,8 @@ class Nearest:
             self.inputs, self.sign, far = _one_way(self.flat, self.limits or (-inf, inf))
             self.flat, self.limits = torch.zeros_like(far), (torch.zeros_like(far), far)
         self.ball = unlimited_ball(self.flat[None], p, self.limits, 'Nearest')
-        self.until = tol_zero*net(x)[1].abs().max().item() # margins up to here count as crossed in proofs, never in witnesses
+        # margins up to here count as crossed in proofs, never in witnesses
+        self.until = tol_zero*net(x)[1].abs().max().item()
     def rows(self, A): # [n, inputs] -> [n, d], on the coordinates
         return A if self.inputs is None else A[:, self.inputs]*self.sign
     def moved(self, delta): # [d] -> the input, like x
@@ -438,7 +439,8 @@ def _start(model, x, p, box, y, who):
     p, net = read_norm(p, who), lower_checked(model, x, who)
     lo_hi = read_box(box, x, who)
     if box is not None:
-        plain = all(isinstance(t, (int, float)) for t in box) and bool(((box[0] <= x.double()) & (x.double() <= box[1])).all())
+        inside = (box[0] <= x.double()) & (x.double() <= box[1])
+        plain = all(isinstance(t, (int, float)) for t in box) and bool(inside.all())
         box = tuple(map(float, box)) if plain else lo_hi
     _check_range(net, who)
     if net.n_classes < 2: raise ValueError(f'{who}: expected two classes or more, got {net.n_classes}')
@@ -603,9 +605,9 @@ def _first_open(local, best):
 def box_units(
     local:Local,  # the network inside the ball
     best:Nearest, # the nearest adversarial example known
-    price:Tensor|None=None, # of the radius in l_1, as `BoxUnits` has them
+    price:Tensor|None=None, # of the budget in l_1, as `BoxUnits` has them
 )->BoxUnits|None: # None where envelopes don't serve: p = 2, a convolution, no open unit
-    "The first layer's open units on the ball of the best distance, a box or within one"
+    "The first layer's open units on the ball of the best distance: a box, in l_1 with a budget"
     if best.p == 2 or not (asked := _first_open(local, best)): return None
     *units, ball = asked
     eps = ball.eps.item() if best.p == 1 else inf
@@ -808,7 +810,8 @@ class _Branch:
     def __init__(self, best, end, effort):
         self.best, self.end, self.batch, self.steps, self.solve = best, end, effort.batch, effort.steps, effort.solve
         self.heap, self.count, self.floor, self.given_up, self.before = [], 0, inf, False, best.witness
-        self.begun, self.price = False, None # are whole balls bounded? of the radius in l_1
+        self.begun = False # are whole balls bounded?
+        self.price = None  # of the budget in l_1, a unit of the first layer each
         self.worth = effort.worth
         self.pace = 0. # seconds that a part took
         self.start, self.spent = time.monotonic(), 0. # of these, seconds of programs
@@ -885,7 +888,7 @@ def begin(self:_Branch, parts):
 
 @patch
 def pay(self:_Branch, parts, box):
-    "Prices of the radius for the first layer's units"
+    "Prices of the budget for the first layer's units"
     halves = half_spaces(self.local, parts)
     self.price = priced_units(box, *halves[:2], *_first_layer(self.local, parts, halves)[:2]).price
 
@@ -916,7 +919,8 @@ def leaf(self:_Branch, part):
 def _part_program(local, best, part):
     "cost, rows, their right sides and limits of (delta, activations of the free units): signs, two lower lines, chords"
     free, sign, d, k = part.free[0], part.signs[0], local.A.shape[1], local.k
-    inputs = dict(A=torch.cat([local.A, local.C[:, free]], 1), C=local.C.masked_fill(free, 0.)) # free activations are inputs
+    # free activations are inputs
+    inputs = dict(A=torch.cat([local.A, local.C[:, free]], 1), C=local.C.masked_fill(free, 0.))
     V, a = local_region(replace(local, **inputs), part.lb[0] >= 0)
     z, b, h = V[:k][free], a[:k][free], torch.eye(V.shape[1]).to(V)[d:]
     low, (up, height), fixed = local.leak[free], (t[0, free] for t in _lines(local, part, slice(k))[2:]), sign != 0
@@ -924,8 +928,8 @@ def _part_program(local, best, part):
     right = torch.cat([(sign*a[:k])[fixed], -b, -low*b, up*b + height])
     ball, anything = best.within(best.goal, 1).steps(torch.float64), torch.tensor([[-inf, inf]]).to(V)
     limits = torch.cat([torch.cat([ball.lo, ball.hi]).T, anything.expand(len(h), 2)])
-    if best.p == 1: # the budget of the coordinates that only grow
-        rows, right = torch.cat([rows, (limits[:, 0] == 0).to(V)[None]]), torch.cat([right, ball.eps])
+    if best.p == 1: # the budget
+        rows, right = torch.cat([rows, (torch.arange(len(limits)) < d).to(V)[None]]), torch.cat([right, ball.eps])
     return [t.numpy() for t in (V[k + part.rival][0], rows, right, limits)]
 
 # %% ../nbs/11_region_search.ipynb #d01eded7
@@ -1089,7 +1093,7 @@ def minimal_perturbation(
 farthest = 2.**12 # without a box and an adversarial example, balls are searched up to this radius
 
 def _next_radius(r, goal, failed, first=.25):
-    "The ball after that of radius r, on the way to `goal`, short of one that was given up; the first: a share of `goal`"
+    "The ball after that of radius r, up to `goal`, short of one that was given up; the first: a share of `goal`"
     if failed < inf: return failed if r > .95*failed else (r + failed)/2
     if goal == inf: return max(2*r, .25)
     return first*goal if r == 0 else goal if r > .8*goal else (r + goal)/2
@@ -1133,7 +1137,7 @@ def _search(best, end, effort):
     if best.witness is None: best.ub = inf
     else:
         if best.p == inf: r, failed, n = _clear_balls(best, end, effort)
-        if best.p == 1 and box_units(local, best): first = 1. # bounds that are good even there
+        if best.p == 1 and _first_open(local, best): first = 1. # bounds that are good even there
     lb = r
     while r < farthest:
         goal = best.ub if best.witness is not None else inf

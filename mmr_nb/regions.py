@@ -84,9 +84,9 @@ def pull_back(
 
 # %% ../nbs/02_regions.ipynb #90655b04
 def polytope(
-    model,      # nn.Module of supported operations, or Lowered
-    x:Tensor,   # inputs, [b, *input_shape]
-)->tuple:       # (A [b, N, d], b [b, N]): Q(x) = {z: A z <= b}, N = number of hidden units (and of coordinates carried past a layer: zero rows)
+    model,    # nn.Module of supported operations, or Lowered
+    x:Tensor, # inputs, [b, *input_shape]
+)->tuple:     # A [b, N, d], b [b, N]: Q(x) = {A z <= b}, N hidden units (+ coordinates carried past a layer: zero rows)
     "Half-spaces of the linear region around each input (Definition 2.1)"
     region = linear_region(model, x)
     if not region.pattern: raise ValueError('polytope: expected a network with at least one ReLU, got none')

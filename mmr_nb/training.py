@@ -277,7 +277,8 @@ class RS:
     @property
     def name(self): return 'rs'
     def __post_init__(self):
-        _check_positive(self, 'eps', 'w_rs', 'w_l1', 'lr'); _check_whole(self, 'steps'); _check_warmup('RS', self.warmup)
+        _check_positive(self, 'eps', 'w_rs', 'w_l1', 'lr')
+        _check_whole(self, 'steps'); _check_warmup('RS', self.warmup)
     def loss(self, model, x, y, t, generator=None):
         "Mean cross-entropy of attacked images, less the weighted stability, plus the weighted matrices"
         eps = linear_ramp(t, self.eps/10, self.eps, self.warmup)
@@ -301,7 +302,8 @@ class MTLIBP:
     @property
     def name(self): return 'mtl-ibp'
     def __post_init__(self):
-        _check_positive(self, 'eps', 'alpha', 'w_l1', 'lr'); _check_whole(self, 'steps'); _check_warmup('MTLIBP', self.warmup)
+        _check_positive(self, 'eps', 'alpha', 'w_l1', 'lr')
+        _check_whole(self, 'steps'); _check_warmup('MTLIBP', self.warmup)
         if self.alpha > 1: raise ValueError(f'MTLIBP: expected alpha in (0, 1], got {self.alpha}')
     def loss(self, model, x, y, t, generator=None):
         "(1 - alpha) times the attacked images' cross-entropy, alpha times the worst-case logits', and the weights"
