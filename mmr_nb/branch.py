@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from scipy.optimize import linprog
 from torch import Tensor
 from .ball import exact_arithmetic, margin, outwards, read_ball
-from .bounds import (How, UnitRows, centre_of, hidden_bounds, improve, margin_rows,
+from .bounds import (How, UnitRows, centre_of, hidden_bounds, improve, line_error, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, short_descent
 from .envelope import BoxUnits, raise_minorants, rows_alike
@@ -32,8 +32,10 @@ class Layer:
     ub:Tensor    # upper bounds, [m]
     z:Tensor     # pre-activations at x, [m]
     y:Tensor     # their ReLU
-    err:Tensor   # rounding error of their backward rows
+    err:Tensor   # rounding error of z, and of a row that starts here
     leak:Tensor  # their slopes below zero, [m]
+    slip:Tensor  # rounding error of their lines, for each unit of a row's entry, [m]
+    turn:Tensor  # of a row's way on through the affine step below, [n]
 
 # %% ../nbs/09_branch.ipynb #31a27869
 @dataclass(frozen=True)
@@ -76,9 +78,10 @@ def _backward(net, layers, domains, k, h, to=0):
         seen[j] = h[:, L.cols]
         pos, neg = seen[j].clamp(min=0), seen[j].clamp(max=0)
         lost = pos*gap_low - neg*gap_up + beta*(sign*L.z + L.err)
-        loss = loss + lost.sum(1, dtype=torch.float64)
-        h = (h*L.gain).index_copy(1, L.cols, pos*low + neg*up - sign*beta)
-        h = net.affines[j].transpose(h).flatten(1)
+        g = (h*L.gain).index_copy(1, L.cols, pos*low + neg*up - sign*beta)
+        rounding = (seen[j].detach().abs() + beta.detach()) @ L.slip + g.detach().abs() @ L.turn
+        loss = loss + lost.sum(1, dtype=torch.float64) + rounding
+        h = net.affines[j].transpose(g).flatten(1)
     return h, loss, seen
 
 # %% ../nbs/09_branch.ipynb #cffcd61a
@@ -88,19 +91,22 @@ class Root:
         self.at, self.net, self.net64, self.y, self.memory, self.end = at, at.net, net64, y, memory, end
         self.how = How(memory=memory//32, end=end)
         hidden = hidden_bounds(at, self.how)
-        self.errors, self.float32 = hidden.errors, self.net.dtype == torch.float32  # is it asked to hold there?
+        self.errors, self.turns = hidden.starts, hidden.turns
+        self.float32 = self.net.dtype == torch.float32  # is it asked to hold there?
         self.set(hidden.bounds)
         self.units = None
     def set(self, bounds):
         "Take these bounds [1, n_l] of the pre-activations"
         self.bounds, self.layers = bounds, []
-        for (lb, ub), z, err, relu in zip(bounds, self.at.zs, self.errors, self.net.relus):
+        tiny = torch.finfo(self.net.dtype).tiny
+        for (lb, ub), z, err, turn, relu in zip(bounds, self.at.zs, self.errors, self.turns, self.net.relus):
             cols = relu.is_unit((lb < 0) & (ub > 0))[0].nonzero()[:, 0]
             dtype, few = self.net.dtype, lambda t: t[0, cols].to(self.net.dtype)
             leak = relu.leak(lb).expand_as(lb)
             gain = torch.where(lb[0] >= 0, torch.ones_like(leak[0]), leak[0]).to(self.net.dtype)
             limits = (outwards(t[0, cols], dtype) for t in (lb, ub))
-            around = *limits, few(z), few(relu(z)), few(err)*1.01, few(leak)
+            errors = 1.01*few(line_error(relu, lb, ub, dtype)), (turn[0] + tiny).to(dtype)
+            around = *limits, few(z), few(relu(z)), few(err)*1.01, few(leak), *errors
             self.layers.append(Layer(cols, gain, *around))
     @property
     def x(self): return self.at.ball.x
@@ -131,9 +137,13 @@ tol_blurred = .01  # rounding errors beyond this share of a margin at x: float64
 @patch(as_prop=True)
 def blurred(self:Root):
     "Is rounding a share of some margin at x that counts?"
-    f, err = self.at.logits[0], self.errors[-1][0]
-    lead = (f[self.y] - f).index_fill(0, torch.tensor([self.y], device=f.device), inf)
-    return not bool((err[self.y] + err <= tol_blurred*lead).all())
+    rival = torch.tensor([s for s in range(self.net.n_classes) if s != self.y], device=self.x.device)
+    (h, base), domains, k = self.objective(rival), self.domains(rival), len(self.layers)
+    exactly = [replace(L, slip=0*L.slip, turn=0*L.turn) for L in self.layers]
+    _, told, _ = _backward(self.net, self.layers, domains, k, h)
+    _, true, _ = _backward(self.net, exactly, domains, k, h)
+    lead = self.at.logits[0, self.y] - self.at.logits[0, rival]
+    return not bool((told - true + lead - base <= tol_blurred*lead).all())
 
 # %% ../nbs/09_branch.ipynb #a535e969
 @patch
@@ -178,7 +188,9 @@ def _to_first(root, k, h, base, domains):
     free, fixed = torch.where(open_, seen, 0), torch.where(open_, 0, seen)
     pos, neg = free.clamp(min=0), free.clamp(max=0)
     line = (h*L.gain).index_copy(1, L.cols, fixed*low - sign*beta).double()
-    const = base - loss - (fixed*gap_low + beta*(sign*L.z + L.err)).sum(1, dtype=torch.float64)
+    entries = seen.abs() + beta
+    rounding = entries @ L.slip + (h*L.gain).index_copy(1, L.cols, entries).abs() @ L.turn
+    const = base - loss - rounding - (fixed*gap_low + beta*(sign*L.z + L.err)).sum(1, dtype=torch.float64)
     chords = line.index_add(1, L.cols, (pos*low + neg*up).double())
     down = lambda rows: root.net64.affines[0].transpose(rows).flatten(1)
     lost = (pos*gap_low - neg*gap_up).sum(1, dtype=torch.float64)

@@ -25,7 +25,7 @@ from .solver import read_timeout
 from .runs import Records, digest
 from .certificate import region_certificate
 from .attacks import check_witness, falsify, frozen, settle_witness
-from .bounds import certified_radius, intermediate_bounds, interval_bounds, margin_bounds
+from .bounds import certified_radius, intermediate_bounds, interval_step, margin_bounds
 from .milp import solve_margin
 from .branch import branch_and_bound
 from .patches import fields_below
@@ -81,12 +81,13 @@ class Problem:
     def margins(self, y): return margin(self.net(self.ball.x)[1], y) # of the points themselves, [b]
 
 # %% ../nbs/12_certify.ipynb #c1f8bef7
-def _logit_scale(pb):
-    "Largest |logit| that interval arithmetic allows on the ball, [b]"
-    ball = pb.ball
-    ends = (ball.clip(ball.x + s*like(ball.eps, ball.x)) for s in (-1, 1))
-    lb, ub = interval_bounds(pb.net, *ends)[-1]
-    return torch.maximum(lb.abs(), ub.abs()).amax(1)
+def _logit_scale(pb, layers):
+    "Largest |logit| on the ball, [b], that bounds of the hidden layers allow"
+    ball, last = pb.ball, pb.net.affines[-1]
+    if layers: ends = map(pb.net.relus[-1], layers[-1])
+    else: ends = (ball.clip(ball.x + s*like(ball.eps, ball.x)) for s in (-1, 1))
+    lb, ub = interval_step(last, *(t.reshape(-1, *last.in_shape) for t in ends))
+    return torch.maximum(lb.abs(), ub.abs()).flatten(1).amax(1)
 
 def _judge(model, net):
     "Who says whether a witness fools the network in use: the user's module, or a copy where that isn't in float32"
@@ -163,9 +164,9 @@ def _open_units(net, layers):
 def _bound(pb, y, verdicts):
     "Linear lower bounds of all margins"
     x, (eps, p, box) = pb.ball.x, pb.asked
-    layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + pb.timeout/2*len(y))
-    lb = margin_bounds(pb.net, x, y, eps, p, method='crown', box=box, bounds=layers)
-    positive = lb.scatter(1, y[:, None], inf).amin(1) > tol_margin*_logit_scale(pb)
+    end = time.monotonic() + pb.timeout/2*len(y)
+    lb, layers = margin_bounds(pb.net, x, y, eps, p, box=box, layers=True, end=end)
+    positive = lb.scatter(1, y[:, None], inf).amin(1) > tol_margin*_logit_scale(pb, layers)
     unstable = (_open_units(pb.net, layers) + torch.zeros_like(y)).tolist()
     for v, ok, n, radius in zip(verdicts, positive.tolist(), unstable, eps.tolist()):
         v.unstable = n
@@ -196,12 +197,14 @@ def _what(e): return f'{type(e).__name__}: {e}'.splitlines()[0][:400]
 # %% ../nbs/12_certify.ipynb #9e0cd223
 def _by_splitting(split, pb, y, seconds):
     "Branch and bound or the region search, above the margin that a certificate needs"
-    until = tol_margin*_logit_scale(pb).item()
+    end = time.monotonic() + seconds/2
+    layers = intermediate_bounds(pb.net, pb.ball.x, *pb.asked, dtype=torch.float64, end=end)
+    until = tol_margin*_logit_scale(pb, layers).item()
     return split(pb.net, pb.ball.x, y, *pb.asked, timeout=seconds, until=until)
 
 def _by_mip(pb, y, seconds):
     x, (eps, p, box) = pb.ball.x, pb.asked
-    layers = intermediate_bounds(pb.net, x, eps, p, box, end=time.monotonic() + seconds/2)
+    layers = intermediate_bounds(pb.net, x, eps, p, box, dtype=torch.float64, end=time.monotonic() + seconds/2)
     return solve_margin(pb.net, x, y, eps, p, box=box, timeout=seconds, solver=pb.solver, bounds=layers)
 
 _searchers = dict(branch=lambda *job: _by_splitting(branch_and_bound, *job),
