@@ -11,6 +11,7 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from mmr_nb.bounds import margin_bounds, intermediate_bounds, certified_radius
 from mmr_nb.data import have, load_data
 from mmr_nb.networks import cnn, fc1, load_weights
+from mmr_nb.runs import write_file
 
 inf = float('inf')
 norms = {'inf': (inf, .1), '2': (2, .3), '1': (1, 1.)}
@@ -53,7 +54,7 @@ def measure(name, net, x, y, norm, eps, method, repeats):
                                  'fastlin' if method == 'fastlin' else 'crown')
     row = dict(net=name, norm=norm, eps=eps, method=method, points=len(x), seconds=round(seconds, 3),
                ms_per_point=round(1e3*seconds/len(x), 4), unproved=1 - (v > 0).all(1).double().mean().item(),
-               clean_error=(net(x).argmax(1) != y).double().mean().item(),
+               clean_error=(net(x).argmax(1) != y).double().mean().item(), repeats=repeats,
                unstable=[round(((lb < 0) & (ub > 0)).double().sum(1).mean().item(), 1) for lb, ub in bounds])
     say(row)
     return row
@@ -124,18 +125,17 @@ def main():
             m = min(n, 100)
             r, seconds = timed(lambda a, b: certified_radius(net, a, b, p), x[:m], y[:m], 1)
             radii.append(dict(net=name, norm=norm, method='crown', points=m, mean_radius=r.mean().item(),
-                              ms_per_point=round(1e3*seconds/m, 3)))
+                              ms_per_point=round(1e3*seconds/m, 3), repeats=1))
             say(radii[-1])
     settings = dict(data=data.name, threads=args.threads, epochs=args.epochs, seed=0, torch=torch.__version__,
                     python=platform.python_version(), machine=platform.machine(), cpus=os.cpu_count(),
                     load_before=load, load_after=os.getloadavg()[0])
-    for r in rows + radii: r['repeats'] = args.repeats
     old = (json.loads(Path(args.out).read_text()) if args.out and Path(args.out).exists() else
            dict(rows=[], radii=[], growth=[]))
     out = dict(settings=settings, rows=merged(old['rows'], rows, 'net norm eps method'),
                radii=merged(old['radii'], radii, 'net norm method'),
                growth=old['growth'] if args.no_growth else growth(data, args.epochs, args.plain_points, args.repeats))
-    if args.out: Path(args.out).write_text(json.dumps(out, indent=1) + '\n')
+    if args.out: write_file(args.out, json.dumps(out, indent=1) + '\n')
     print(json.dumps(out, indent=1))
 
 

@@ -15,6 +15,7 @@ from foolbox import PyTorchModel, __version__
 from foolbox.attacks import L2CarliniWagnerAttack
 from mmr_nb.data import load_data
 from mmr_nb.networks import lower
+from mmr_nb.runs import write_file
 from mmr_nb.zoo import load_model
 
 
@@ -38,7 +39,7 @@ def main():
                   seconds=round(seconds, 1),
                   command=shlex.join(['python', 'benchmarks/carlini_wagner.py', *sys.argv[1:]]),
                   norm=[n if ok else None for n, ok in zip(norm.tolist(), fooled.tolist())])
-    Path(o.out, f'{o.net}-cw.json').write_text(json.dumps(report, indent=1) + '\n')
+    write_file(Path(o.out, f'{o.net}-cw.json'), json.dumps(report, indent=1) + '\n')
     print(f'{int(fooled.sum())} of {len(x)} found, mean norm {norm[fooled].mean():.4f}, {seconds:.0f} s')
 
 

@@ -47,6 +47,7 @@ def side_by_side(net, x, y, eps, p, which, args):
 
 
 def main():
+    from mmr_nb.runs import write_file
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--net', action='append', required=True,
                    help='NAME=PATH of a network, or NAME of one in the zoo; may be given again')
@@ -83,7 +84,7 @@ def main():
             if hard: row['compare'] = dict(side_by_side(net, x, y, eps, p, hard, args), timeout=args.compare_timeout)
             print(json.dumps({k: v for k, v in row.items() if k != 'compare'}), file=sys.stderr, flush=True)
             rows = [q for q in rows if (q['net'], q['norm'], q['eps']) != (name, norm, eps)] + [row]
-            if args.out: open(args.out, 'w').write(json.dumps(dict(rows=rows), indent=1) + '\n')
+            if args.out: write_file(args.out, json.dumps(dict(rows=rows), indent=1) + '\n')
     print(json.dumps(dict(rows=rows), indent=1))
 
 

@@ -125,6 +125,8 @@ def main():
     a.add_argument('--mechanisms', action='store_true', help='what each mechanism of branching adds')
     o = a.parse_args()
     if o.train: return print(trained(o.train, o.out))
+    if (o.choice or o.mechanisms) and (o.first or o.only):
+        a.error('--first and --only go with neither --choice nor --mechanisms')
     settings = dict(points=o.points, first=o.first, timeout=o.timeout, data='mnist', threads=torch.get_num_threads(),
                     torch=torch.__version__, python=platform.python_version(), seconds='of the processor')
     if o.choice or o.mechanisms:

@@ -278,14 +278,14 @@ def main():
 def write(args, rows, rate, grown=None, show=False):
     "The JSON of what is measured so far: to the file, and at the end to the terminal"
     import torch
+    from mmr_nb.runs import write_file
     result = dict(machine=f'{args.threads} threads, {rate} GFLOP/s (float32 matrix product)',
                   python=platform.python_version(), torch=torch.__version__,
                   settings={k: v for k, v in vars(args).items() if k not in ('one', 'out')},
                   gamma={str(k): v for k, v in GAMMA.items()},
                   summary=summarise(rows, rate), runs=rows, growth_ms=grown)
     text = json.dumps(result, indent=1)
-    if args.out:
-        with open(args.out, 'w') as f: f.write(text + '\n')
+    if args.out: write_file(args.out, text + '\n')
     if show: print(text)
 
 

@@ -14,7 +14,7 @@ seconds to the exact minimum beside bisection with `branch_and_bound` and beside
 network of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are
 by the processor's seconds. The MIP is told how far to look: 1.01 times what the search found.
 """
-import argparse, json, os, shlex, sys, time
+import argparse, json, shlex, sys, time
 from math import inf
 from pathlib import Path
 from unittest import mock
@@ -29,12 +29,13 @@ from mmr_nb.milp import solve_distance
 from mmr_nb.networks import fc1
 from mmr_nb.region_search import minimal_perturbation, walk_regions
 from mmr_nb.regions import linear_region
+from mmr_nb.runs import write_file
 from mmr_nb.zoo import load_model
 
 
 def write(file, report):
     file.parent.mkdir(parents=True, exist_ok=True)
-    tmp = file.with_suffix('.tmp'); tmp.write_text(json.dumps(report, indent=1) + '\n'); os.replace(tmp, file)
+    write_file(file, json.dumps(report, indent=1) + '\n')
 
 
 def by_processor():
@@ -154,8 +155,10 @@ def race(o):
         timed('walk', lambda: (lambda s: (s.lb, s.ub))(
             walk_regions(net, x, p, max_regions=inf, project=True, timeout=o.timeout)[-1]))
         timed('bisection', lambda: bisect(net, x, y, p, o.timeout))
-        far = row['search']['ub']*1.01
-        timed('mip', lambda: (lambda r: (r.lb, r.ub))(solve_distance(net, x, int(y), far, p, timeout=o.timeout)))
+        far = row['search']['ub']
+        if far is not None:
+            timed('mip', lambda: (lambda r: (r.lb, r.ub))(
+                solve_distance(net, x, int(y), 1.01*far, p, timeout=o.timeout)))
         rows.append(row)
         print(i, {k: [round(v['lb'], 4), round(v['ub'], 4) if v['ub'] else None, round(v['wall'], 2)]
                   for k, v in row.items()}, flush=True)

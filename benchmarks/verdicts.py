@@ -41,6 +41,7 @@ def compare(old, new):
 
 
 def main():
+    from mmr_nb.runs import write_file
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--points', type=int, default=200)
     a.add_argument('--few', type=int, default=50, help='points of networks named plain and at')
@@ -53,7 +54,7 @@ def main():
         print(json.dumps(rows, indent=1))
         sys.exit(any(r['flips'] for r in rows.values()))
     text = json.dumps(verdicts(o.net, o.points, o.few, o.timeout, o.workers), indent=1)
-    if o.out: Path(o.out).write_text(text + '\n')
+    if o.out: write_file(o.out, text + '\n')
     print(text)
 
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['alpha_hope', 'alpha_rows', 'interval_step', 'interval_bounds', 'relu_lines', 'linear_minimum', 'Lines', 'line_error',
            'RowErrors', 'Centre', 'centre_of', 'How', 'UnitRows', 'unit_rows', 'improve', 'Hidden', 'hidden_bounds',
-           'read_network', 'intermediate_bounds', 'margin_rows', 'margin_bounds', 'certified_radius', 'robust_logits',
-           'robust_intervals']
+           'read_network', 'intermediate_bounds', 'margin_rows', 'logit_limits', 'margin_bounds', 'certified_radius',
+           'robust_logits', 'robust_intervals']
 
 # %% ../nbs/08_bounds.ipynb #fb0b75d7
 import math, time
@@ -267,10 +267,12 @@ def _interval(step, L, U, err, dtype):
         u64 = _n_terms(step)*torch.finfo(torch.float64).eps
         turn = _n_terms(step, back=True)*torch.finfo(dtype).eps/2*(U - L)
         own = u64*torch.maximum(L.abs(), U.abs())
-        e = _magnitude(step, shaped(torch.cat([turn, err.value + own, err.row + turn + own])))
+        tiny = torch.finfo(dtype).tiny  # what the type can't tell apart from 0
+        e = _magnitude(step, shaped(torch.cat([turn, err.value + own, err.row + turn + own])) + tiny)
         turn, value, row = 1.01*e.double().reshape(3, *lb.shape)
-        own = 1.01*u64*step.bias.abs().flatten().double() + step.swell*_n_terms(step)*torch.finfo(dtype).tiny
-    return lb, ub, RowErrors(value + own, row + own), turn
+        own = 1.01*u64*step.bias.abs().flatten().double() + step.swell*_n_terms(step)*tiny
+        lost = step.swell*_n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)  # by weights that vanish
+    return lb, ub, RowErrors(value + own, row + lost + own), turn + lost
 
 def _relu_error(lb, ub, err, relu, slip):
     "The rounding errors after a ReLU: none where it is off, and the lines' own where it is unstable"
@@ -677,6 +679,16 @@ def _decided(net, net64, ball, y, how, known):
     return v, bounds
 
 # %% ../nbs/08_bounds.ipynb #c1a26923
+def logit_limits(
+    net:Lowered,   # in float64
+    ball:Ball,     # around the points
+    bounds:list,   # hidden layers' bounds on it, from `intermediate_bounds`
+)->tuple:          # lowest and highest logits, and what rounding may have done to them where float64 says them, [b, K]
+    "How large the logits can be on the ball, and how far off"
+    hidden, last = hidden_bounds(centre_of(net, net, ball), How('interval'), bounds or None), net.affines[-1]
+    lb, ub = interval_step(last, *(t.view(-1, *last.in_shape) for t in hidden.last))
+    return lb.flatten(1), ub.flatten(1), hidden.starts[-1]
+
 @exact_arithmetic
 @torch.no_grad()
 def margin_bounds(

@@ -25,7 +25,7 @@ from .solver import read_timeout
 from .runs import Records, digest
 from .certificate import region_certificate
 from .attacks import check_witness, falsify, frozen, settle_witness
-from .bounds import certified_radius, intermediate_bounds, interval_step, margin_bounds
+from .bounds import certified_radius, intermediate_bounds, logit_limits, margin_bounds
 from .milp import solve_margin
 from .branch import branch_and_bound
 from .patches import fields_below
@@ -83,11 +83,8 @@ class Problem:
 # %% ../nbs/12_certify.ipynb #c1f8bef7
 def _logit_scale(pb, layers):
     "Largest |logit| on the ball, [b], that bounds of the hidden layers allow"
-    ball, last = pb.ball, pb.net.affines[-1]
-    if layers: ends = map(pb.net.relus[-1], layers[-1])
-    else: ends = (ball.clip(ball.x + s*like(ball.eps, ball.x)) for s in (-1, 1))
-    lb, ub = interval_step(last, *(t.reshape(-1, *last.in_shape) for t in ends))
-    return torch.maximum(lb.abs(), ub.abs()).flatten(1).amax(1)
+    lb, ub, _ = logit_limits(pb.net, pb.ball, layers)
+    return torch.maximum(lb.abs(), ub.abs()).amax(1)
 
 def _judge(model, net):
     "Who says whether a witness fools the network in use: the user's module, or a copy where that isn't in float32"

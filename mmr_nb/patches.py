@@ -28,10 +28,11 @@ class Field:
 
 # %% ../nbs/42_patches.ipynb #b569403b
 def _on_windows(step):
-    "Is an affine step made of convolutions and factors a channel, on maps as they are?"
-    shape = tuple(step.out_shape)
+    "Is an affine step made of convolutions and factors a channel, on maps as they are, and only the first pads?"
+    shape, padded = tuple(step.out_shape), False
     for op in reversed(step.ops):
-        if isinstance(op, Conv) and tuple(op.out_shape) == shape: shape = tuple(op.in_shape)
+        if isinstance(op, Conv) and tuple(op.out_shape) == shape and not padded:
+            shape, padded = tuple(op.in_shape), any(op.padding)
         elif not (isinstance(op, Scale) and op.per_channel): return False
     return len(shape) == 3 and shape == tuple(step.in_shape)
 

@@ -25,7 +25,7 @@ from .lowering import Lowered, lower_checked
 from .certificate import region_certificate, tol_boundary
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, short_descent
-from .bounds import certified_radius, intermediate_bounds, relu_lines
+from .bounds import certified_radius, intermediate_bounds, logit_limits, relu_lines
 from .branch import BranchResult, branch_and_bound, lr_ascent, split_gains, triangle_cost
 from .envelope import BoxUnits, priced_units, raise_minorants
 from .parabola import (BallUnits, adam_step, ball_units, climb_curvatures, curvatures, priced,
@@ -1180,10 +1180,12 @@ def search_ball(
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball, by parts of the ball and bounds on their caps"
     start, seconds, effort = time.monotonic(), read_timeout(timeout, 'search_ball'), SearchEffort(**effort)
-    eps = read_ball(x, eps, p, box, 'search_ball').eps.item()
+    ball = read_ball(x, eps, p, box, 'search_ball')
+    eps = ball.eps.item()
     net, x, y, p, box = _start(model, x, p, box, torch.tensor([int(y)]), 'search_ball')
     best = Nearest(net, x, y.item(), p, box, (eps + tol_ball*(eps + row_norms(x.flatten(1), p).item()))*(1 + tol_exact))
-    best.until, least = max(best.until, until), margin(net(x)[1], y).item()
+    *_, err = logit_limits(net, ball, intermediate_bounds(net, x, eps, p, box, dtype=torch.float64))
+    best.until, least = max(best.until, until, 8*err.max().item()), margin(net(x)[1], y).item()
     if least <= 0: best.ub, best.witness = 0., x
     search = _Branch(best, start + seconds, effort)
     n = search.run(effort.max_regions, lambda s: s.found) if least > 0 else 0

@@ -304,7 +304,7 @@ def exact_distance(
 
 # %% ../nbs/46_soundness.ipynb #a95ff3f5
 planted_kinds = ('spike', 'dead', 'masked', 'ties', 'offset')
-written_kinds = ('near', 'shared relu', 'shared linear', 'subclass', 'hook', 'steep', 'flat')
+written_kinds = ('near', 'shared relu', 'shared linear', 'subclass', 'hook', 'steep', 'padded twice', 'flat')
 case_kinds = (*network_kinds, *planted_kinds, *written_kinds)
 no_file = ('subclass', 'residual', 'maxima', 'clamped', 'shared')  # kinds of networks whose layers a file can't tell
 may_refuse = ('hook',)  # kinds of networks that the package may refuse; where it doesn't, it must be right
@@ -394,13 +394,16 @@ def written_network(
         'subclass': lambda: _overridden(seed % 3),
         'hook': lambda: _hooked(seed % 2),
         'steep': lambda: nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(.7), nn.Linear(6, 4), nn.LeakyReLU(.3), last),
+        'padded twice': lambda: nn.Sequential(
+            nn.Conv2d(1, 1, (1, 3), padding=(0, 1)), nn.AvgPool2d((1, 3), 1, (0, 1)), nn.ReLU(), nn.Flatten(),
+            nn.Linear(10, 3)),
         'flat': lambda: nn.Sequential(nn.Flatten(), last)}
     if kind not in nets: raise ValueError(f'written_network: expected one of {written_kinds}, got {kind!r}')
     net, gen = nets[kind](), torch.Generator().manual_seed(seed)
     for t in net.parameters():
         if t.dim() > 1: t.data.normal_(0, t[0].numel()**-.5, generator=gen)
         else: t.data.uniform_(-.5, .5, generator=gen)
-    return net.eval().double(), dict(near=(1, 3, 4), flat=(1, 2, 2)).get(kind, (3,))
+    return net.eval().double(), {'near': (1, 3, 4), 'flat': (1, 2, 2), 'padded twice': (1, 2, 5)}.get(kind, (3,))
 
 # %% ../nbs/46_soundness.ipynb #7d10b3c5
 @contextmanager
