@@ -678,7 +678,7 @@ def _decided(net, net64, ball, y, how, known):
             for t, t64 in zip(layer, new): t[i] = t64
     return v, bounds
 
-# %% ../nbs/08_bounds.ipynb #c1a26923
+# %% ../nbs/08_bounds.ipynb #7a78a7b1
 def logit_limits(
     net:Lowered,   # in float64
     ball:Ball,     # around the points
@@ -689,6 +689,7 @@ def logit_limits(
     lb, ub = interval_step(last, *(t.view(-1, *last.in_shape) for t in hidden.last))
     return lb.flatten(1), ub.flatten(1), hidden.starts[-1]
 
+# %% ../nbs/08_bounds.ipynb #c1a26923
 @exact_arithmetic
 @torch.no_grad()
 def margin_bounds(
