@@ -406,9 +406,9 @@ def _norm_bounds(at, bounds, err):
     "First-layer bounds by the dual norm of the weights, box ignored: cheap, and it settles many units"
     (lb, ub), step, p, z = bounds, at.net.affines[0], at.steps.p, at.zs[0]
     if p == inf or len(step.ops) != 1 or not isinstance(step.ops[0], (Conv, Dense)): return bounds
-    norm = row_norms(step.ops[0].W.flatten(1).double(), dual(p))
-    if isinstance(step.ops[0], Conv): norm = norm.view(-1, *(1,)*(len(step.out_shape) - 1))  # at its border less
-    norm = norm.expand(step.out_shape).flatten()
+    op, = step.ops
+    norm = row_norms(op.W.flatten(1).double(), dual(p))
+    if isinstance(op, Conv): norm = norm.view(-1, 1, 1).expand(op.out_shape).flatten()  # at its border less
     r = at.steps.eps.double()[:, None]*norm*(1 + 1e-9) + err
     return torch.maximum(lb, z - r), torch.minimum(ub, z + r)
 

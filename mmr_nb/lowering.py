@@ -110,7 +110,7 @@ class Scale(Linear_):
     transpose = apply
     def fan(self, back=False): return 1
     @property
-    def per_channel(self): return self.s.dim() == 3 and self.s.shape[1:] == (1, 1)
+    def per_channel(self): return len(self.in_shape) == 3 and self.s.dim() == 3 and self.s.shape[1:] == (1, 1)
 
 # %% ../nbs/41_lowering.ipynb #3864627c
 @dataclass(frozen=True)
@@ -1008,7 +1008,8 @@ def _as_conv(ops, shape):
     if not ops: return None if len(shape) != 3 else 'same'
     [op, *more] = ops
     if more or not isinstance(op, Conv) or op.dilation != (1, 1):
-        return 'same' if not more and isinstance(op, Scale) and op.per_channel else None
+        same = not more and isinstance(op, Scale) and op.per_channel and tuple(op.in_shape) == tuple(shape)
+        return 'same' if same else None
     W = op.W
     if op.groups > 1:  # written out over all channels
         per, n = W.shape[1], W.shape[0]//op.groups

@@ -31,9 +31,9 @@ def _on_windows(step):
     "Is an affine step made of convolutions and factors a channel, on maps as they are, and only the first pads?"
     shape, padded = tuple(step.out_shape), False
     for op in reversed(step.ops):
-        if isinstance(op, Conv) and tuple(op.out_shape) == shape and not padded:
-            shape, padded = tuple(op.in_shape), any(op.padding)
-        elif not (isinstance(op, Scale) and op.per_channel): return False
+        if tuple(op.out_shape) != shape: return False
+        if isinstance(op, Conv) and not padded: shape, padded = tuple(op.in_shape), any(op.padding)
+        elif not (isinstance(op, Scale) and op.per_channel and tuple(op.in_shape) == shape): return False
     return len(shape) == 3 and shape == tuple(step.in_shape)
 
 def fields_below(
