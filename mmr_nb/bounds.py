@@ -169,7 +169,9 @@ def _lines(relu, bounds, z, turn, dtype, method='crown', columns=None):
     cols, mask = columns or _columns(unstable, dtype)
     if columns and cols is not None: mask = mask*unstable.gather(1, cols)
     gaps = put(zero, yu - low*zu), put(zero, up*zu + height - yu)
-    with torch.no_grad(): errors = 1.01*line_error(relu, lb, ub, dtype).to(dtype), (turn + torch.finfo(dtype).tiny).to(dtype)
+    with torch.no_grad():
+        slip = 1.01*line_error(relu, lb, ub, dtype)
+        errors = slip.to(dtype), (turn + torch.finfo(dtype).tiny).to(dtype)
     return Lines(put(stable, low), put(stable, up), *gaps, put(zero, zu), put(zero, yu),
                  unstable.to(dtype), *errors, cols, mask)
 

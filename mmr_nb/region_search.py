@@ -1082,7 +1082,8 @@ def minimal_perturbation(
         best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
         lb, n = _search(best, time.monotonic() + seconds, effort)
         if lb < best.goal and norm[i] > 0: # a search that was cut proves no less than linear bounds
-            first[i] = torch.maximum(first[i], certified_radius(net, x[i:i+1], y[i:i+1], p, 'crown', own)[0])
+            radii = dict(start=lb, steps=6) if lb > 0 else {}
+            first[i] = torch.maximum(first[i], certified_radius(net, x[i:i+1], y[i:i+1], p, 'crown', own, **radii)[0])
         found.append((max(lb, min(first[i].item(), best.ub)), best.ub, n))
         if best.ub < inf: w[i] = best.witness[0]
     lb, ub, n = zip(*found) if found else ((), (), ())
