@@ -395,8 +395,8 @@ def written_network(
         'hook': lambda: _hooked(seed % 2),
         'steep': lambda: nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(.7), nn.Linear(6, 4), nn.LeakyReLU(.3), last),
         'padded twice': lambda: nn.Sequential(
-            nn.Conv2d(1, 1, (1, 3), padding=(0, 1)), nn.AvgPool2d((1, 3), 1, (0, 1)), nn.ReLU(), nn.Flatten(),
-            nn.Linear(10, 3)),
+            nn.Conv2d(1, 1, (1, 3), padding=(0, 1)), nn.Conv2d(1, 1, (1, 3), padding=(0, 1)), nn.ReLU(),
+            nn.Flatten(), nn.Linear(10, 3)),
         'flat': lambda: nn.Sequential(nn.Flatten(), last)}
     if kind not in nets: raise ValueError(f'written_network: expected one of {written_kinds}, got {kind!r}')
     net, gen = nets[kind](), torch.Generator().manual_seed(seed)
