@@ -1185,8 +1185,9 @@ def search_ball(
     eps = ball.eps.item()
     net, x, y, p, box = _start(model, x, p, box, torch.tensor([int(y)]), 'search_ball')
     best = Nearest(net, x, y.item(), p, box, (eps + tol_ball*(eps + row_norms(x.flatten(1), p).item()))*(1 + tol_exact))
-    *_, err = logit_limits(net, ball, intermediate_bounds(net, x, eps, p, box, dtype=torch.float64))
-    best.until, least = max(best.until, until, 8*err.max().item()), margin(net(x)[1], y).item()
+    bounds = intermediate_bounds(net, x, eps, p, box, dtype=torch.float64, end=start + seconds/2)
+    off = 2*logit_limits(net, ball, bounds)[2].max().item() # what float64 may do to a margin
+    best.until, least = max(best.until, until, 4*off), margin(net(x)[1], y).item()
     if least <= 0: best.ub, best.witness = 0., x
     search = _Branch(best, start + seconds, effort)
     n = search.run(effort.max_regions, lambda s: s.found) if least > 0 else 0
