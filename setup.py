@@ -14,8 +14,8 @@ pythons = ['3.10', '3.11', '3.12', '3.13']
 statuses = ['1 - Planning', '2 - Pre-Alpha', '3 - Alpha', '4 - Beta', '5 - Production/Stable', '6 - Mature', '7 - Inactive']
 readme = root/'README.md'
 long_description = readme.read_text(encoding='utf-8') if readme.exists() else cfg['description']
-for folder in ('nbs', 'results', 'index_files'):  # README's links into the repository, for readers outside it
-    long_description = long_description.replace(f']({folder}/', f"]({cfg['git_url']}/raw/{cfg['branch']}/{folder}/")
+for folder, view in dict(nbs='blob', results='blob', index_files='raw').items():  # README's links, for readers elsewhere
+    long_description = long_description.replace(f']({folder}/', f"]({cfg['git_url']}/{view}/{cfg['branch']}/{folder}/")
 
 class PackageWithModels(build_py):
     "The package and, in it, the networks of models/ under a megabyte (the CNNs) with their cards; a checkout uses models/ itself"
@@ -54,6 +54,7 @@ setup(
         f"Development Status :: {statuses[int(cfg['status']) - 1]}",
         f"Intended Audience :: {cfg['audience']}",
         f"Natural Language :: {cfg['language']}",
+        'Operating System :: POSIX',
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3 :: Only',
         *[f'Programming Language :: Python :: {v}' for v in pythons],

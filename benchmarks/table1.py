@@ -151,12 +151,12 @@ def by_stage(table):
 
 
 def distances(net, x, p):
-    ("Theorem 3.1 without the box: mean and median of d_B, d_D and the smaller; "
+    ("Theorem 3.1 without the box, on the full test set: mean and median of d_B, d_D and the smaller; "
      "share of points where it is exact (misclassified ones included)")
     c = region_certificate(net, x, p, None)
     summary = lambda d: dict(mean=float(f'{d[d.isfinite()].mean():.5g}'), median=float(f'{d.median():.5g}'),
                              infinite=int((~d.isfinite()).sum()))
-    return dict(d_rb=summary(c.d_rb), d_db=summary(c.d_db), radius=summary(c.lb), exact=mean(c.exact))
+    return dict(points=len(x), d_rb=summary(c.d_rb), d_db=summary(c.d_db), radius=summary(c.lb), exact=mean(c.exact))
 
 
 def units(net, x, y, eps, p):
@@ -198,7 +198,8 @@ def evaluate(net, data, s, p, args):
     broken = timed(seconds, 'PGD-40', by_pgd, net, x, y, eps, p)
     table, reused = timed(seconds, 'cascade', verdicts, net, x, y, eps, p, s['search'], s['rounds'], args)
     table = combined(table, broken.tolist())
-    dist, unit = timed(seconds, 'distances', distances, net, x, p), timed(seconds, 'units', units, net, x, y, eps, p)
+    dist = timed(seconds, 'distances', distances, net, data.x_test, p)
+    unit = timed(seconds, 'units', units, net, x, y, eps, p)
     sizes = sorted({s['points'], min(s['points'], 1000), s['search']} - {0}, reverse=True)
     return dict(test_error=mean(wrong), test_points=len(wrong), pgd=mean(broken),
                 robust=[robust_errors(table, m, s['search'], eps, p, s['rounds'], args) for m in sizes],

@@ -16,7 +16,7 @@ from functools import partial
 from math import inf
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
-from .ball import (Ball, check_input, check_labels, exact_arithmetic, like, margin, read_ball, read_norm,
+from .ball import (Ball, check_input, exact_arithmetic, like, margin, read_ball, read_labels, read_norm, read_options,
                          row_norms, unlimited_ball)
 from .lowering import Lowered, Relu, lower, lower_checked
 from .regions import activation_pattern, pull_back
@@ -49,7 +49,7 @@ def check_witness(
     _check_like(witness, x, 'check_witness')
     with torch.no_grad(), _evaluating(model):
         net = lower_checked(model, torch.where(witness.isfinite(), witness, x), 'check_witness')
-        check_labels(y, x, net.n_classes, 'check_witness')
+        y = read_labels(y, x, net.n_classes, 'check_witness')
         return witness_margins(net, ball, y, witness.double()) <= 0
 
 def _check_like(witness, x, who):
@@ -170,7 +170,7 @@ def pgd(
     **effort,      # fields of `PgdEffort`: loss, stop, generator
 )->Tensor:         # the points of least margin met, [b, *input_shape]
     "Projected gradient descent (section 5, B.1)"
-    effort = PgdEffort(**effort)
+    effort = read_options(PgdEffort, effort, 'pgd')
     if steps < 1 or restarts < 1: raise ValueError(f'pgd: expected steps, restarts >= 1, got {steps}, {restarts}')
     if effort.loss not in ('ce', 'margin'):
         raise ValueError(f"pgd: expected loss 'ce' or 'margin', got {effort.loss!r}")
@@ -179,7 +179,7 @@ def pgd(
         if x.dtype != _dtype(model):
             raise ValueError(f"pgd: expected inputs in the model's {_dtype(model)}, got {x.dtype}")
         ball, x = read_ball(x, eps, p, box, 'pgd'), x.detach().clone()
-        check_labels(y, x, f(x[:1]).shape[1], 'pgd')
+        y = read_labels(y, x, f(x[:1]).shape[1], 'pgd')
         run = _Climb(f, ball, y, steps, effort.loss, effort.stop, x.clone(), x.new_full((len(x),), inf))
         for _ in range(restarts): _climb(run, generator)
         return run.best
@@ -443,7 +443,7 @@ def linear_region_attack(
     **effort,      # fields of `RayEffort`: starts, rivals, minimal
 )->tuple:          # (norm [b], witness [b, *input_shape]) in float64: inf and NaN where none was found
     "Small adversarial perturbations by exact line search through linear regions (sections 2 and 3)"
-    end, effort = time.perf_counter() + timeout, RayEffort(**effort)
+    end, effort = time.perf_counter() + timeout, read_options(RayEffort, effort, 'linear_region_attack')
     with torch.no_grad(), _evaluating(model):
         net = lower(model, x.shape[1:], dtype=torch.float64)
         hunt = _hunt(net, y, effort.minimal, _ball_or_all(x, eps, p, box))
@@ -467,7 +467,7 @@ def _ball_or_all(x, eps, p, box):
 
 def _hunt(net, y, minimal, ball):
     "What is known before the first ray: x itself, where it is misclassified"
-    check_labels(y, ball.x, net.n_classes, 'linear_region_attack')
+    y = read_labels(y, ball.x, net.n_classes, 'linear_region_attack')
     x, clean = ball.x, margin(net(ball.x)[1], y) <= 0
     witness = torch.where(like(clean, x), x, torch.nan)
     return _Hunt(net, net if minimal else _fast(net, x), ball, y, minimal, torch.where(clean, 0., inf).to(x), witness)
@@ -527,7 +527,7 @@ def library_attack(
          torch.random.fork_rng([x.device] if x.is_cuda else []):
         torch.manual_seed(0)
         K = logits_of(x[:1].to(_dtype(f))).shape[1]
-        check_labels(y, x, K, 'library_attack')
+        y = read_labels(y, x, K, 'library_attack')
         net = _ForLibrary(logits_of, x, (lo, lo + scale), _dtype(f))
         z = ((ball.x - lo)/scale).float().reshape(len(x), 1, 1, -1).clamp(0, 1)
         for attack in _library_runs(net, method, ball.with_eps(ball.eps/scale), K, steps):
@@ -635,7 +635,7 @@ def settle_witness(
     if not isinstance(net, Lowered) or net.dtype != torch.float64:
         raise ValueError('settle_witness: expected a Lowered in float64, as lower(model, shape, torch.float64) gives')
     ball = read_ball(x, eps, p, box, 'settle_witness')
-    check_labels(y, x, net.n_classes, 'settle_witness')
+    y = read_labels(y, x, net.n_classes, 'settle_witness')
     _check_like(witness, x, 'settle_witness')
     with torch.no_grad():
         start = ball.pull_inside(witness)
@@ -717,11 +717,11 @@ def falsify(
 )->Falsified:       # (found [b], witness [b, *input_shape] float64), and norm, stage, float32
     "Look for adversarial examples, cheap attacks first, and prove each one by running it again (section 5)"
     ball = read_ball(x, eps, p, box, 'falsify')
-    effort = AttackEffort(**effort)
+    effort = read_options(AttackEffort, effort, 'falsify')
     if effort.generator is None: effort = replace(effort, generator=_seeded(x))
     with torch.no_grad(), _evaluating(model):
         net = lower_checked(model, x, 'falsify')
-        check_labels(y, x, net.n_classes, 'falsify')
+        y = read_labels(y, x, net.n_classes, 'falsify')
         fast, result = _fast(net, x), _nothing(ball)
         judge = fast if model is net else model
         for name, attack in _stages(model, net, fast, ball, y, effort).items():

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from math import inf
 import torch, torch.nn.functional as F
 from torch import Tensor
-from .ball import Ball, Steps, check_labels, dual, exact_arithmetic, like, outwards, read_ball, row_norms
+from .ball import (Ball, Steps, dual, exact_arithmetic, like, outwards, read_ball, read_labels, read_options,
+                         row_norms)
 from .lowering import Affine, Conv, Dense, Lowered, Relu, Scale, chain, lower, lower_checked, run
 from .patches import Field, fields_below, pull_patch, windows
 from .parabola import adam_step
@@ -459,14 +460,12 @@ def read_network(
     model,           # nn.Module of supported operations, or Lowered
     ball:Ball,       # the question
     dtype=None,      # of the rows; None: float32
-    y=None,          # labels to be checked, [b]
     who:str='read_network', # function that was called, for the message
 )->tuple:            # (network in the type of its rows, in float64)
-    "The network that bounds are about, checked with its labels"
+    "The network that bounds are about, checked"
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f'{who}: expected dtype float32 or float64, got {dtype}')
     net64 = _proved(model, ball.x, torch.float64, who)
-    if y is not None: check_labels(y, ball.x, net64.n_classes, who)
     net = net64.to(dtype or torch.float32)  # whose products `exact_arithmetic` keeps whole
     if net.device != ball.x.device:
         raise ValueError(f'{who}: expected x on {net.device}, where the network is, got {ball.x.device}')
@@ -498,8 +497,8 @@ def intermediate_bounds(
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), How(method, **how)
-    net, net64 = read_network(model, ball, how.dtype, who='intermediate_bounds')
+    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), read_options(How, dict(how, method=method), 'intermediate_bounds')
+    net, net64 = read_network(model, ball, how.dtype, 'intermediate_bounds')
     out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), how.memory)]
     return _joined(out or [[(x.new_zeros(0, n).double(),)*2 for n in net.widths]])
 
@@ -704,8 +703,9 @@ def margin_bounds(
 )->Tensor:                  # lower bounds of f_y - f_s over ball and box, [b, K], float64, 0 at s = y
     "Dual bounds on all margins (Wong-Kolter, CROWN); all positive at s != y: certified"
     _read_method(method, 'margin_bounds')
-    ball, how = read_ball(x, eps, p, box, 'margin_bounds'), How(method, **how)
-    net, net64 = read_network(model, ball, how.dtype, y, 'margin_bounds')
+    ball, how = read_ball(x, eps, p, box, 'margin_bounds'), read_options(How, dict(how, method=method), 'margin_bounds')
+    net, net64 = read_network(model, ball, how.dtype, 'margin_bounds')
+    y = read_labels(y, ball.x, net.n_classes, 'margin_bounds')
     if bounds is not None:
         bounds = [(lb.double(), ub.double()) for lb, ub in bounds]
         _check_hidden(net64(ball.x)[0], bounds)
@@ -755,8 +755,9 @@ def certified_radius(
     _read_method(method, 'certified_radius', _methods[:3])
     if not isinstance(start, (int, float)) or not 0 < start < inf:
         raise ValueError(f'certified_radius: expected start > 0, got {start!r}')
-    ball, how = read_ball(x, start, p, box, 'certified_radius'), How(method, **how)
-    net, net64 = read_network(model, ball, how.dtype, y, 'certified_radius')
+    ball, how = read_ball(x, start, p, box, 'certified_radius'), read_options(How, dict(how, method=method), 'certified_radius')
+    net, net64 = read_network(model, ball, how.dtype, 'certified_radius')
+    y = read_labels(y, ball.x, net.n_classes, 'certified_radius')
     radius = lambda c: _bisect(net, net64, ball[c], y[c], how, steps)
     return torch.cat([ball.eps[:0], *map(radius, _point_chunks(net, len(x), how.memory))])
 
@@ -777,7 +778,7 @@ def robust_logits(
         raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
     ball = read_ball(x, eps, p, box, 'robust_logits')
     net = _chain(lower(model, x.shape[1:], training=True))
-    check_labels(y, x, net.n_classes, 'robust_logits')
+    y = read_labels(y, x, net.n_classes, 'robust_logits')
     with torch.autocast(x.device.type, enabled=False):  # half precision would make it the bound of another network
         zs, logits = net(x.to(net.dtype))
         at = Centre(net, ball, ball.steps(net.dtype), [z.double() for z in zs], logits.double())
@@ -802,7 +803,7 @@ def robust_intervals(
     "Interval bounds with gradients, to train on (Gowal et al.; Xiao et al.); no proof: the last step may round up"
     ball = read_ball(x, eps, inf, box, 'robust_intervals')
     net = _chain(lower(model, x.shape[1:], training=True))
-    check_labels(y, x, net.n_classes, 'robust_intervals')
+    y = read_labels(y, x, net.n_classes, 'robust_intervals')
     near, hidden = ball.eps.view(-1, *[1]*(x.dim() - 1)), []
     L = torch.maximum(ball.lo, ball.x - near).to(net.dtype)
     U = torch.minimum(ball.hi, ball.x + near).to(net.dtype)

@@ -14,7 +14,7 @@ import torch
 from fastcore.basics import patch
 from scipy.optimize import linprog
 from torch import Tensor
-from .ball import exact_arithmetic, margin, outwards, read_ball
+from .ball import exact_arithmetic, margin, outwards, read_ball, read_labels, read_options
 from .bounds import (How, UnitRows, centre_of, hidden_bounds, improve, line_error, margin_rows,
                            read_network, unit_rows)
 from .attacks import settle_witness, short_descent
@@ -664,14 +664,14 @@ def branch_and_bound(
     **plan,              # `Plan`'s until, steps, batch, candidates, tighten, envelope, few_units, chords, memory, dtype
 )->BranchResult:
     "Decide whether any rival class wins anywhere in the ball by splitting ReLUs (Bunel et al. 2020; Wang et al. 2021)"
-    start, y, limit = time.monotonic(), _number(y, 'label y'), _number(timeout, 'timeout > 0 seconds')
+    start, limit = time.monotonic(), _number(timeout, 'timeout > 0 seconds')
     if not limit > 0: raise ValueError(f'branch_and_bound: expected timeout > 0 seconds, got {timeout!r}')
-    plan = _checked_plan(Plan(**plan))
+    plan = _checked_plan(read_options(Plan, plan, 'branch_and_bound'))
     ball = read_ball(x, eps, p, box, 'branch_and_bound')
-    label = torch.tensor([int(y)], device=x.device)
     if len(x) != 1: raise ValueError(f'branch_and_bound: expected one input, [1, *input_shape], got {list(x.shape)}')
-    net, net64 = read_network(model, ball, plan.dtype, label, 'branch_and_bound')
-    search = _Search(_root(net, net64, ball, int(y), plan, start + limit), plan)
+    net, net64 = read_network(model, ball, plan.dtype, 'branch_and_bound')
+    y = read_labels(y, ball.x, net.n_classes, 'branch_and_bound').item()
+    search = _Search(_root(net, net64, ball, y, plan, start + limit), plan)
     unstable, (status, reason) = search.root.unstable, search.run()
     lb = dict(certified=search.lb, falsified=-inf).get(status, search.reached())
     return BranchResult(status, lb, search.witness, time.monotonic() - start, unstable, search.count, reason)

@@ -15,7 +15,7 @@ from math import inf
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
-from .ball import Ball, check_input, exact_arithmetic, read_ball
+from .ball import Ball, check_input, exact_arithmetic, read_ball, read_options
 from .lowering import Lowered, chain, lower_checked
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
@@ -695,7 +695,7 @@ def solve_margin(
     **effort,           # the other fields of `MipEffort`: solver, bounds, goal, confirm, together, tighten, ask
 )->MipResult:
     "Decide by MIP whether any rival class wins anywhere in the ball (section 5)"
-    effort = MipEffort(timeout=timeout, **effort)
+    effort = read_options(MipEffort, dict(effort, timeout=timeout), 'solve_margin')
     if effort.goal not in ('decide', 'margin'):
         raise ValueError(f"solve_margin: expected goal 'decide' or 'margin', got {effort.goal!r}")
     return _ask('solve_margin', model, read_span(x, eps, p, box, 'solve_margin'), y, effort)
@@ -713,5 +713,5 @@ def solve_distance(
     **effort,           # as for `solve_margin`: solver, bounds, confirm, together, tighten, ask
 )->MipResult:           # lb <= distance <= ub; certified: none within eps
     "The minimal adversarial perturbation by MIP (section 3; Tjeng et al. 2019)"
-    effort = MipEffort(timeout=timeout, goal='distance', **effort)
+    effort = read_options(MipEffort, dict(effort, timeout=timeout, goal='distance'), 'solve_distance')
     return _ask('solve_distance', model, read_span(x, eps, p, box, 'solve_distance'), y, effort)

@@ -9,7 +9,7 @@ __all__ = ['work_memory', 'hinge', 'mmr_loss', 'mmr_universal_loss']
 from math import inf
 import torch
 from torch import Tensor
-from .ball import check_input, check_labels, read_norm
+from .ball import check_input, read_labels, read_norm
 from .lowering import lower
 from .rows import Rows
 
@@ -38,7 +38,7 @@ def mmr_loss(
 )->Tensor:              # scalar, mean over the batch of kMMR
     "The Maximum Margin Regulariser (Definition 4.1, with the k nearest hyperplanes of section 4)"
     p = read_norm(p, 'mmr_loss', among=None)
-    rows = _rows(model, x, y, 'mmr_loss')
+    rows, y = _rows(model, x, y, 'mmr_loss')
     n_rb, n_db = _checked(rows.net, n_rb, n_db, (gamma_rb, gamma_db), 'mmr_loss')
     with torch.autocast(x.device.type, enabled=False):
         d_rb, = rows.unit_distances([p], n_rb, [gamma_rb])
@@ -49,19 +49,19 @@ def mmr_loss(
 work_memory = 2**25  # bytes that rows may take at a time
 
 def _rows(model, x, y, who):
-    "The rows of a batch, its inputs and labels checked"
+    "The rows of a batch and its labels, both checked"
     check_input(x, who)
     if len(x) == 0: raise ValueError(f'{who}: expected at least one input, got none')
     with torch.autocast(x.device.type, enabled=False):
         net = lower(model, x.shape[1:], check=False, training=True)
-        check_labels(y, x, net.n_classes, who)
-        return Rows(net, x.to(net.dtype), work_memory)
+        return Rows(net, x.to(net.dtype), work_memory), read_labels(y, x, net.n_classes, who)
 
 def _checked(net, n_rb, n_db, gammas, who):
     "Refuse counts and margins that are none; both counts as numbers"
     units, K = sum(net.n_hidden), net.n_classes
     if not (0 <= n_rb <= units and n_rb == int(n_rb)):
-        raise ValueError(f'{who}: expected n_rb from 0 to {units}, the number of hidden units, got {n_rb}')
+        raise ValueError(f'{who}: expected n_rb from 0 to {units}, a number of hidden units '
+                         f'(shares are for `training.MMR`), got {n_rb}')
     if n_db is not None and not (0 <= n_db <= K and n_db == int(n_db)):
         raise ValueError(f'{who}: expected n_db from 0 to {K}, got {n_db}')
     if not all(0 < g < inf for g in gammas):
@@ -81,7 +81,7 @@ def mmr_universal_loss(
 )->Tensor:              # scalar, mean over the batch, lambdas included
     "MMR-Universal (Croce and Hein, ICLR 2020): l_1 and l_inf margins from one computation of the rows"
     ps, gammas, weights = (1., inf), (gamma_1, gamma_inf), (lmbd_1, lmbd_inf)
-    rows = _rows(model, x, y, 'mmr_universal_loss')
+    rows, y = _rows(model, x, y, 'mmr_universal_loss')
     n_rb, n_db = _checked(rows.net, n_rb, rows.net.n_classes - 1, gammas, 'mmr_universal_loss')
     with torch.autocast(x.device.type, enabled=False):
         d_rb, d_db = rows.unit_distances(ps, n_rb, gammas), rows.rival_distances(y, ps, n_db, gammas)

@@ -368,7 +368,9 @@ def _read_state(path):
                           'keep its state_dict() instead (torch.save), or the network by save_weights or save_onnx')
         raise ValueError(f'load_weights: expected a state dict of tensors in {path.name}, which {what} '
                          f'({type(e).__name__})') from None
-    known = content if isinstance(content, dict) else {}
+    first = lambda v: v[0] if isinstance(v, (list, tuple)) and v else v  # a cascade's first network
+    content = first(content)
+    known = {k: first(v) for k, v in content.items()} if isinstance(content, dict) else {}
     state = next((known[k] for k in _state_names if isinstance(known.get(k), dict)), content)
     good = isinstance(state, dict) and len(state) and all(isinstance(v, Tensor) for v in state.values())
     if good: return state

@@ -12,7 +12,7 @@ import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from .ball import check_input, check_labels, dual, exact_arithmetic, read_norm, row_norms
+from .ball import check_input, dual, exact_arithmetic, read_labels, read_norm, row_norms
 from .lowering import Dense, Lowered, chain, lower, lower_checked, weights, with_weights
 from .patches import pull_patch, receptive_fields, windows
 
@@ -502,7 +502,7 @@ def rival_distances(
     check_input(x, 'rival_distances')
     p, net = read_norm(p, 'rival_distances', among=None), lower(model,
                                                                 x.shape[1:], check=False, training=True)
-    check_labels(y, x, net.n_classes, 'rival_distances')
+    y = read_labels(y, x, net.n_classes, 'rival_distances')
     if n is not None and not (0 <= n <= net.n_classes and n == int(n)):
         raise ValueError(f'rival_distances: expected n from 0 to {net.n_classes}, the number of classes, '
                          f'got {n}')

@@ -14,14 +14,17 @@ from torch import Tensor
 
 # %% ../nbs/45_runs.ipynb #2a2e8fed
 def write_file(
-    path, # where; its folder exists
-    data, # text or bytes
+    path,            # where; its folder exists
+    data,            # text or bytes
+    sync:bool=False, # wait until it is on the disk, so that not even a power cut leaves neither this nor the one before
 )->None:
     "Write a file so that it is whole or absent (or the one before)"
     path = Path(path)
     part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
     try:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        with open(part, 'wb') as f:
+            f.write(data.encode() if isinstance(data, str) else data)
+            if sync: f.flush(); os.fsync(f.fileno())
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
@@ -105,7 +108,7 @@ def save_checkpoint(
     from safetensors.torch import save
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     text = json.dumps(meta)
-    write_file(path, save(tensors, metadata=dict(meta=text, sha256=_seal(text, tensors))))
+    write_file(path, save(tensors, metadata=dict(meta=text, sha256=_seal(text, tensors))), sync=True)
 
 def _seal(text, tensors): return digest(text, *(t for k in sorted(tensors) for t in (k, tensors[k])))
 

@@ -177,7 +177,8 @@ class Worker:
 # %% ../nbs/44_solver.ipynb #ab03ddca
 _idle = []  # living workers without a job
 atexit.register(lambda: [w.close() for w in _idle])
-os.register_at_fork(after_in_child=_idle.clear)  # a forked process must not talk to its parent's workers
+if hasattr(os, 'register_at_fork'):  # a forked process must not talk to its parent's workers
+    os.register_at_fork(after_in_child=_idle.clear)
 
 def ask_worker(
     job:dict,       # as `solver_job` makes it

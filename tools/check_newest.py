@@ -12,8 +12,8 @@ from pathlib import Path
 
 from common import copy_tracked, root
 
-# each kind of dependency, in a minute or two
-names = ['01_networks', '02_regions', '04_certificate', '05_mmr', '10_milp']
+# each kind of dependency, in some minutes
+names = ['01_networks', '02_regions', '04_certificate', '05_mmr', '10_milp', '12_certify', '15_interchange']
 
 
 def locked():

@@ -43,14 +43,15 @@ def copy_tracked(folder):
 def install_cell(cfg):
     ("A notebook's second cell, for Colab and the like: the repository, since pages read its results, "
      "and the package from it")
-    nbdev = next(r for r in cfg['dev_requirements'].split() if r.startswith('nbdev'))
+    held = re.findall(r'(?:nbdev|execnb|fastcore|ghapi)[<=]\S+', cfg['dev_requirements'])  # versions that go together
+    pins = ' '.join(f'"{r}"' for r in held)
     return f"""#| hide
 # where the package isn't installed, as on Colab
 try: import {cfg['lib_name']}
 except ImportError:
     !git clone -q --depth 1 {cfg['git_url']}
     %cd {cfg['repo']}/nbs
-    %pip install -q "..[onnx,h5,cluster]" {nbdev}"""
+    %pip install -q "..[onnx,h5,cluster]" {pins}"""
 
 
 link_re = re.compile(r'(!?\[[^\]]*\]\(|\b(?:src|href)=")([^)\s"]+)(\)|"|\s)')
