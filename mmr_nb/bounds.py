@@ -21,22 +21,14 @@ from .patches import Field, fields_below, pull_patch, windows
 from .parabola import adam_step
 
 # %% ../nbs/08_bounds.ipynb #557b1390
-def _magnitude(step, v):
-    "$|W| v$ for a nonnegative v: the affine step with every weight replaced by its absolute value"
-    return run([op.map(torch.abs) for op in step.ops], v).reshape(-1, *step.out_shape)
-
-def _n_terms(step, back=False):
-    "Roundings on the longest path through an affine step, or its transpose: sums, products, bias, casts"
-    return 8 + sum(1 + op.fan(back) for op in step.ops)
-
 def _interval_step(step, L, U):
     "Interval arithmetic through one affine step [b, *in_shape], widened by its rounding error"
     m, r = (L + U)/2, (U - L)/2
-    tol = _n_terms(step)*torch.finfo(L.dtype).eps
+    tol = step.n_terms()*torch.finfo(L.dtype).eps
     z = step(m)
     size = m.abs() + r
-    lost = step.swell*torch.finfo(L.dtype).tiny*(1 + _n_terms(step)*size.flatten(1).sum(1))  # by products that vanish
-    rad = _magnitude(step, r + tol*size) + tol*step.bias.abs() + like(lost, z)
+    lost = step.swell*torch.finfo(L.dtype).tiny*(1 + step.n_terms()*size.flatten(1).sum(1))  # by products that vanish
+    rad = step.magnitude(r + tol*size) + tol*step.bias.abs() + like(lost, z)
     return (z - rad).nan_to_num(-inf, inf, -inf), (z + rad).nan_to_num(inf, inf, -inf)
 
 # %% ../nbs/08_bounds.ipynb #659c81af
@@ -263,14 +255,14 @@ def _interval(step, L, U, err, dtype):
     shaped = lambda t: t.to(dtype).view(-1, *step.in_shape)
     lb, ub = (t.flatten(1).double() for t in _interval_step(step, shaped(L), shaped(U)))
     with torch.no_grad():
-        u64 = _n_terms(step)*torch.finfo(torch.float64).eps
-        turn = _n_terms(step, back=True)*torch.finfo(dtype).eps/2*(U - L)
+        u64 = step.n_terms()*torch.finfo(torch.float64).eps
+        turn = step.n_terms(back=True)*torch.finfo(dtype).eps/2*(U - L)
         own = u64*torch.maximum(L.abs(), U.abs())
         tiny = torch.finfo(dtype).tiny  # what the type can't tell apart from 0
-        e = _magnitude(step, shaped(torch.cat([turn, err.value + own, err.row + turn + own])) + tiny)
+        e = step.magnitude(shaped(torch.cat([turn, err.value + own, err.row + turn + own])) + tiny)
         turn, value, row = 1.01*e.double().reshape(3, *lb.shape)
-        own = 1.01*u64*step.bias.abs().flatten().double() + step.swell*_n_terms(step)*tiny
-        lost = step.swell*_n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)  # by weights that vanish
+        own = 1.01*u64*step.bias.abs().flatten().double() + step.swell*step.n_terms()*tiny
+        lost = step.swell*step.n_terms(back=True)*tiny*(U - L).sum(1, keepdim=True)  # by weights that vanish
     return lb, ub, RowErrors(value + own, row + lost + own), turn + lost
 
 def _relu_error(lb, ub, err, relu, slip):
@@ -438,7 +430,7 @@ def hidden_bounds(
     err = RowErrors(*[2**-50*(x.abs() + at.steps.hi - at.steps.lo)]*2)
     lost, tiny = 0., torch.finfo(dtype).tiny  # by products that vanish, on the way down from a layer
     for k, (step, relu) in enumerate(chain(at.net)):
-        lost = lost + step.swell*_n_terms(step, back=True)*tiny*(U - L).sum(1, keepdim=True)
+        lost = lost + step.swell*step.n_terms(back=True)*tiny*(U - L).sum(1, keepdim=True)
         lb, ub, err, turn = _interval(step, L, U, err, dtype)
         for found, e in zip((starts, errors, turns), (err.value + turn + lost, err.row + lost, turn)): found.append(e)
         if relu is None: return Hidden(bounds, lines, starts, errors, turns, (L, U))

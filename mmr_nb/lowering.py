@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['most_terms', 'supported_operations', 'tol_same', 'tol_cancel', 'Linear_', 'Dense', 'Conv', 'Scale', 'Select',
-           'Reverse', 'Blocks', 'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'weights', 'with_weights',
-           'LoweringError', 'record', 'lower', 'lower_checked', 'check_outputs']
+           'Reverse', 'Blocks', 'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'rounding_errors', 'weights',
+           'with_weights', 'LoweringError', 'record', 'lower', 'lower_checked', 'check_outputs']
 
 # %% ../nbs/41_lowering.ipynb #6b0620e1
 import copy, logging, math, weakref
@@ -212,6 +212,10 @@ class Affine:
     def map(self, f): # the same step with f applied to its tensors
         return replace(self, ops=tuple(o.map(f) for o in self.ops), bias=f(self.bias))
     def __call__(self, x): return self.linear(x) + self.bias
+    def magnitude(self, v): # |W| v for v >= 0, [n, *in_shape] -> [n, *out_shape]
+        return run([o.map(torch.abs) for o in self.ops], v.reshape(-1, *self.in_shape)).reshape(-1, *self.out_shape)
+    def n_terms(self, back=False): # roundings on the longest path through the step, or its transpose
+        return 8 + sum(1 + o.fan(back) for o in self.ops)
     @cached_property
     def swell(self): # how many times larger, at most, a number lost between its operations can come out, either way
         return _swell(self.ops)
@@ -299,6 +303,24 @@ def chain(
             raise ValueError(f'chain: expected affine and ReLU steps in turn, got step {i + 1} '
                              f'({type(s).__name__} {s.name!r})')
     return list(zip(net.steps[::2], [*net.steps[1::2], None]))
+
+# %% ../nbs/41_lowering.ipynb #16d64eba
+@torch.no_grad()
+def rounding_errors(
+    net:Lowered, # network as affine and ReLU steps
+    x:Tensor,    # inputs, [b, *input_shape], in the network's type
+)->list:         # of each hidden layer's pre-activations [b, width], then of the logits [b, K]
+    "What rounding may have done to a network's values, at most"
+    (zs, logits), kind = net(x), torch.finfo(net.dtype)
+    a, e, errors = x.flatten(1).abs(), torch.zeros_like(x.flatten(1)), []
+    for (step, relu), z in zip(chain(net), [*zs, logits]):
+        share = step.n_terms()*kind.eps
+        lost = step.swell*kind.tiny*(1 + step.n_terms()*a.sum(1, keepdim=True))  # by products that vanish
+        e = 1.01*(step.magnitude(e + share*a).flatten(1) + share*step.bias.abs().flatten()) + lost
+        errors.append(e)
+        if relu is None: return errors
+        a = relu(z.view(-1, *relu.out_shape)).flatten(1).abs()
+        e = torch.where(z < -e, relu.leak(z)*e, e)
 
 # %% ../nbs/41_lowering.ipynb #2f305594
 def weights(

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['tol_polytope', 'tol_exact', 'toll', 'tol_range', 'prices', 'smaller', 'fresh', 'retouched', 'program_share',
            'largest_program', 'farthest', 'near_enough', 'tol_ball', 'Local', 'local_network', 'local_values',
-           'local_region', 'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'WalkStep',
-           'Nearest', 'region_sides', 'WalkEffort', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb',
+           'local_region', 'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'Nearest',
+           'region_sides', 'WalkStep', 'WalkEffort', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb',
            'box_units', 'first_ball_units', 'raise_half_spaces', 'split_parts', 'choose_units', 'tighten_caps',
-           'descend', 'strike', 'solve_part', 'MinimalPerturbation', 'SearchEffort', 'minimal_perturbation',
+           'descend', 'strike', 'SearchEffort', 'solve_part', 'MinimalPerturbation', 'minimal_perturbation',
            'search_ball']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
@@ -21,8 +21,7 @@ from scipy.optimize import linprog, nnls
 from torch import Tensor
 from .ball import (check_input, dual, exact_arithmetic, margin, outwards, read_ball, read_box, read_labels,
                          read_norm, read_options, row_norms, unlimited_ball)
-from .lowering import Lowered, lower_checked
-from .certificate import tol_boundary
+from .lowering import Lowered, lower_checked, rounding_errors
 from .distances import box_distances, projection
 from .attacks import linear_region_attack, settle_witness, short_descent
 from .bounds import certified_radius, intermediate_bounds, logit_limits, relu_lines
@@ -107,6 +106,7 @@ def local_values(
         if l < len(local.sizes): h[:, i] = local.act(v[:, i], i)
     return v
 
+# %% ../nbs/11_region_search.ipynb #7dac09d9
 def local_region(
     local:Local, # the network inside the ball
     on:Tensor,   # pattern of the open units, bool [k]
@@ -164,8 +164,7 @@ def _answer(cost, rows, rhs, limits, seconds):
     a = linprog(cost, rows, rhs, bounds=limits, method='highs', options=options)
     return a if a.status == 0 and np.isfinite(a.x).all() else None
 
-toll = 1e4 # of a shift in l_1, in units of distance
-
+# %% ../nbs/11_region_search.ipynb #31b10dd3
 def _shift(G, h, lo, hi, r, p, seconds=inf):
     "A least common shift s, G delta >= h - s: (delta, weights, s); None: no answer. l_inf: within the ball of radius r"
     if p == 1: return _shortest(G, h, lo, hi, seconds)
@@ -173,6 +172,9 @@ def _shift(G, h, lo, hi, r, p, seconds=inf):
     bounds = np.stack([np.append(np.maximum(lo, -r), -1.), np.append(np.minimum(hi, r), inf)], 1)
     a = _answer(np.eye(len(bounds))[-1], A, -h, bounds, seconds)
     return a and (a.x[:d], np.maximum(-a.ineqlin.marginals, 0), a.x[-1])
+
+# %% ../nbs/11_region_search.ipynb #e5c71a50
+toll = 1e4 # of a shift in l_1, in units of distance
 
 def _shortest(G, h, lo, hi, seconds):
     "The same for the least sum of |delta| and a toll on the shift"
@@ -202,18 +204,18 @@ def _least_distance(G, h, lo, hi, unit):
         sides, at = np.vstack([sides, eye[low], -eye[high]]), np.concatenate([at, lo[low], -hi[high]])
     return None
 
+# %% ../nbs/11_region_search.ipynb #be31c23b
+def _added_up(G, h, mu, x, p, box):
+    "Distance of the half-space that rows with weights mu >= 0 add up to; no proof without finite weights"
+    mu = mu.double().nan_to_num(0, 0, 0).clamp(min=0)
+    return half_space_distance((mu @ G)[None], (mu @ h)[None], x, p, box).nan_to_num(0., inf, 0.).item()
+
 # %% ../nbs/11_region_search.ipynb #7ce78cc8
 @dataclass(frozen=True)
 class PolytopeDistance:
     "Distance to a polytope; `delta` lies in it up to `tol_polytope`, None where no point was found"
     lb:float           # proved: nothing of the polytope is nearer
     delta:Tensor|None  # [d]
-
-# %% ../nbs/11_region_search.ipynb #be31c23b
-def _added_up(G, h, mu, x, p, box):
-    "Distance of the half-space that rows with weights mu >= 0 add up to; no proof without finite weights"
-    mu = mu.double().nan_to_num(0, 0, 0).clamp(min=0)
-    return half_space_distance((mu @ G)[None], (mu @ h)[None], x, p, box).nan_to_num(0., inf, 0.).item()
 
 # %% ../nbs/11_region_search.ipynb #4d06fe65
 def polytope_distance(
@@ -244,60 +246,6 @@ def polytope_distance(
         if done: break
     good = bool((G @ delta >= h - 1e-7).all()) and lb < inf
     return PolytopeDistance(lb, delta if good else None)
-
-# %% ../nbs/11_region_search.ipynb #b9af4fe9
-@dataclass(frozen=True)
-class WalkStep:
-    "What is known after so many regions"
-    lb:float       # no adversarial example is nearer
-    ub:float       # norm of the nearest one known
-    regions:int    # visited
-    pattern:Tensor # of the region visited last, open units only, bool [k]
-
-# %% ../nbs/11_region_search.ipynb #cc584158
-class _Walk:
-    "Regions around one input, nearest first"
-    def __init__(self, local, best, solve):
-        self.local, self.best, self.solve = local, best, solve
-        self.heap, self.turn, self.seen, self.maps, self.floor = [], 0, set(), {}, inf
-    @property
-    def lb(self): return min(self.heap[0][0] if self.heap else inf, self.floor, self.best.ub)
-    def push(self, key, kind, on, what):
-        self.turn += 1
-        if key < self.best.ub: heapq.heappush(self.heap, (key, self.turn, kind, on, what))
-    def map(self, on):
-        "The affine map of a visited region, kept for a while"
-        key = on.numpy().tobytes()
-        if key not in self.maps: self.keep(on, *local_region(self.local, on))
-        return self.maps[key]
-    def keep(self, on, V, a):
-        if len(self.maps) > 64: self.maps.pop(next(iter(self.maps)))
-        self.maps[on.numpy().tobytes()] = (V, a)
-
-# %% ../nbs/11_region_search.ipynb #dbc63635
-@torch.no_grad()
-def _visit(walk, on, key):
-    "Enter a region, whose entrance is at distance `key`: its hyperplanes join the queue"
-    walk.seen.add(on.numpy().tobytes())
-    (V, a), k, b = walk.map(on), walk.local.k, walk.best
-    norms = row_norms(V, dual(b.p))
-    top = torch.cat([a[:k].abs(), a[k:].clamp(min=0)])
-    plain = torch.where(top > 0, torch.where(norms > 0, top/torch.where(norms > 0, norms, 1), inf), 0.)
-    plain[:k].masked_fill_(norms[:k] == 0, inf)  # a unit that cannot switch here
-    order = plain.argsort(stable=True)
-    order = order[plain[order] < b.ub].tolist()
-    if order: walk.push(max(key, plain[order[0]].item()), 'rows', on, (key, plain, order))
-
-def _open_rows(walk, on, what, n=8):
-    "The n hyperplanes whose turn it is, by their distance within the box"
-    (key, plain, order), (V, a), b = what, walk.map(on), walk.best
-    now, rest = order[:n], order[n:]
-    sign = torch.where(a[now] < 0, -1., 1.)
-    sign = torch.where(torch.tensor(now) < walk.local.k, sign, 1.)
-    d = half_space_distance(-sign[:, None]*V[now], sign*a[now], b.flat, b.p, b.limits)
-    for i, near in zip(now, d.tolist()):
-        walk.push(max(key, near), 'facet' if i < walk.local.k else 'rival', on, i)
-    if rest: walk.push(max(key, plain[rest[0]].item()), 'rows', on, (key, plain, rest))
 
 # %% ../nbs/11_region_search.ipynb #f6843493
 def _each_limit(box, change):
@@ -353,69 +301,12 @@ def try_(self:Nearest, delta):
 
 @patch
 def _on_boundary(self:Nearest, delta):
-    "Take a point that touches the boundary up to `tol_boundary`, as `region_certificate` does"
+    "Take a point whose margin float64 can't tell from zero, as where a boundary is only touched"
     w = self.moved(delta)
-    logits, norm = self.net(w)[1], self.norm((w - self.x).flatten(1)).item()
-    touches = margin(logits, self.label).item() <= tol_boundary*logits.abs().max().item()
+    norm = self.norm((w - self.x).flatten(1)).item()
+    touches = margin(self.net(w)[1], self.label).item() <= 2*rounding_errors(self.net, w)[-1].max().item()
     if touches and norm < self.ub: self.ub, self.witness = norm, w
     return touches
-
-# %% ../nbs/11_region_search.ipynb #bb0ae9ce
-def region_sides(
-    local:Local, # the network inside the ball
-    on:Tensor,   # pattern, bool [k]
-    V:Tensor,    # its map, [k + R, d]
-    a:Tensor,    # [k + R]
-)->tuple:        # (G [k, d], h [k])
-    "A region as half-spaces G delta >= h of the open units (Definition 2.1)"
-    sign = torch.where(on, 1., -1.).double()
-    return sign[:, None]*V[:local.k], -sign*a[:local.k]
-
-# %% ../nbs/11_region_search.ipynb #8a66bb24
-def _decision_distance(local, best, on, V, a, i, known, limits):
-    "Distance to where margin row i is not positive in a region; what is found is tried. limits: solve, seconds"
-    G, h = region_sides(local, on, V, a)
-    G, h = torch.cat([G, -V[i][None]]), torch.cat([h, a[i][None]])
-    r = polytope_distance(G, h, best.flat, best.p, best.limits, (known, best.goal), *limits)
-    if r.delta is not None: best.try_(r.delta)
-    return r.lb
-
-def _facet_distance(walk, on, i, key, seconds):
-    "A lower bound of the distance to a region's facet"
-    (V, a), b = walk.map(on), walk.best
-    G, h = region_sides(walk.local, on, V, a)
-    G, h = torch.cat([G, -G[i][None]]), torch.cat([h, -h[i][None]])
-    return polytope_distance(G, h, b.flat, b.p, b.limits, (key, b.goal), walk.solve, seconds).lb
-
-# %% ../nbs/11_region_search.ipynb #ee910285
-def _walk(local, best, max_regions, end, effort):
-    "Yield a WalkStep after each region, until the minimum is proved or the budget is spent"
-    walk = _Walk(local, best, effort.solve)
-    on = local_values(local, torch.zeros_like(best.flat)[None])[0, :local.k] > 0
-    _visit(walk, on, 0.)
-    while True:
-        crossed = None
-        while walk.heap and walk.heap[0][0] < best.goal and time.monotonic() < end:
-            key, _, kind, at, what = heapq.heappop(walk.heap)
-            left = end - time.monotonic()
-            if kind == 'rows': _open_rows(walk, at, what)
-            elif kind == 'rival':
-                near = _decision_distance(local, best, at, *walk.map(at), what, key, (effort.solve, left))
-                if near < best.goal: walk.floor = min(walk.floor, near)
-            elif kind == 'facet' and effort.project:
-                walk.push(_facet_distance(walk, at, what, key, left), 'entrance', at, what)
-            else:
-                crossed = key, at, what
-                other = at.clone(); other[what] = ~other[what]
-                if other.numpy().tobytes() not in walk.seen: break
-                crossed = None
-        lb = min(walk.lb, crossed[0] if crossed else inf)
-        yield WalkStep(lb, best.ub, len(walk.seen), on)
-        if crossed is None or len(walk.seen) >= max_regions: return
-        key, at, what = crossed
-        on, *new = flip_unit(local, at, *walk.map(at), what)
-        walk.keep(on, *new)
-        _visit(walk, on, key)
 
 # %% ../nbs/11_region_search.ipynb #f2fb6139
 tol_range = 1e100 # weights of the layers multiplied: beyond it, or below its inverse, float64 can lose them
@@ -449,6 +340,7 @@ def _reach(x, p, box):
     if box is None: return inf
     return row_norms(torch.maximum(x - box[0], box[1] - x).flatten(1), p).max().item()*1.01
 
+# %% ../nbs/11_region_search.ipynb #a683235f
 def _ball_network(best, eps, end=inf):
     "The network on the ball of radius eps around x, by bounds in float64, half of the time until `end` at most"
     now = time.monotonic()
@@ -459,6 +351,117 @@ def _ball_network(best, eps, end=inf):
     local = local_network(best.net, best.x, best.y, bounds)
     local.c[local.k:] -= best.until
     return replace(local, A=best.rows(local.A))
+
+# %% ../nbs/11_region_search.ipynb #bb0ae9ce
+def region_sides(
+    local:Local, # the network inside the ball
+    on:Tensor,   # pattern, bool [k]
+    V:Tensor,    # its map, [k + R, d]
+    a:Tensor,    # [k + R]
+)->tuple:        # (G [k, d], h [k])
+    "A region as half-spaces G delta >= h of the open units (Definition 2.1)"
+    sign = torch.where(on, 1., -1.).double()
+    return sign[:, None]*V[:local.k], -sign*a[:local.k]
+
+# %% ../nbs/11_region_search.ipynb #cc584158
+class _Walk:
+    "Regions around one input, nearest first"
+    def __init__(self, local, best, solve):
+        self.local, self.best, self.solve = local, best, solve
+        self.heap, self.turn, self.seen, self.maps, self.floor = [], 0, set(), {}, inf
+    @property
+    def lb(self): return min(self.heap[0][0] if self.heap else inf, self.floor, self.best.ub)
+    def push(self, key, kind, on, what):
+        self.turn += 1
+        if key < self.best.ub: heapq.heappush(self.heap, (key, self.turn, kind, on, what))
+    def map(self, on):
+        "The affine map of a visited region, kept for a while"
+        key = on.numpy().tobytes()
+        if key not in self.maps: self.keep(on, *local_region(self.local, on))
+        return self.maps[key]
+    def keep(self, on, V, a):
+        if len(self.maps) > 64: self.maps.pop(next(iter(self.maps)))
+        self.maps[on.numpy().tobytes()] = (V, a)
+
+# %% ../nbs/11_region_search.ipynb #dbc63635
+@torch.no_grad()
+def _visit(walk, on, key):
+    "Enter a region, whose entrance is at distance `key`: its hyperplanes join the queue"
+    walk.seen.add(on.numpy().tobytes())
+    (V, a), k, b = walk.map(on), walk.local.k, walk.best
+    norms = row_norms(V, dual(b.p))
+    top = torch.cat([a[:k].abs(), a[k:].clamp(min=0)])
+    plain = torch.where(top > 0, torch.where(norms > 0, top/torch.where(norms > 0, norms, 1), inf), 0.)
+    plain[:k].masked_fill_(norms[:k] == 0, inf)  # a unit that cannot switch here
+    order = plain.argsort(stable=True)
+    order = order[plain[order] < b.ub].tolist()
+    if order: walk.push(max(key, plain[order[0]].item()), 'rows', on, (key, plain, order))
+
+def _open_rows(walk, on, what, n=8):
+    "The n hyperplanes whose turn it is, by their distance within the box"
+    (key, plain, order), (V, a), b = what, walk.map(on), walk.best
+    now, rest = order[:n], order[n:]
+    sign = torch.where(a[now] < 0, -1., 1.)
+    sign = torch.where(torch.tensor(now) < walk.local.k, sign, 1.)
+    d = half_space_distance(-sign[:, None]*V[now], sign*a[now], b.flat, b.p, b.limits)
+    for i, near in zip(now, d.tolist()):
+        walk.push(max(key, near), 'facet' if i < walk.local.k else 'rival', on, i)
+    if rest: walk.push(max(key, plain[rest[0]].item()), 'rows', on, (key, plain, rest))
+
+# %% ../nbs/11_region_search.ipynb #8a66bb24
+def _decision_distance(local, best, on, V, a, i, known, limits):
+    "Distance to where margin row i is not positive in a region; what is found is tried. limits: solve, seconds"
+    G, h = region_sides(local, on, V, a)
+    G, h = torch.cat([G, -V[i][None]]), torch.cat([h, a[i][None]])
+    r = polytope_distance(G, h, best.flat, best.p, best.limits, (known, best.goal), *limits)
+    if r.delta is not None: best.try_(r.delta)
+    return r.lb
+
+def _facet_distance(walk, on, i, key, seconds):
+    "A lower bound of the distance to a region's facet"
+    (V, a), b = walk.map(on), walk.best
+    G, h = region_sides(walk.local, on, V, a)
+    G, h = torch.cat([G, -G[i][None]]), torch.cat([h, -h[i][None]])
+    return polytope_distance(G, h, b.flat, b.p, b.limits, (key, b.goal), walk.solve, seconds).lb
+
+# %% ../nbs/11_region_search.ipynb #b9af4fe9
+@dataclass(frozen=True)
+class WalkStep:
+    "What is known after so many regions"
+    lb:float       # no adversarial example is nearer
+    ub:float       # norm of the nearest one known
+    regions:int    # visited
+    pattern:Tensor # of the region visited last, open units only, bool [k]
+
+# %% ../nbs/11_region_search.ipynb #ee910285
+def _walk(local, best, max_regions, end, effort):
+    "Yield a WalkStep after each region, until the minimum is proved or the budget is spent"
+    walk = _Walk(local, best, effort.solve)
+    on = local_values(local, torch.zeros_like(best.flat)[None])[0, :local.k] > 0
+    _visit(walk, on, 0.)
+    while True:
+        crossed = None
+        while walk.heap and walk.heap[0][0] < best.goal and time.monotonic() < end:
+            key, _, kind, at, what = heapq.heappop(walk.heap)
+            left = end - time.monotonic()
+            if kind == 'rows': _open_rows(walk, at, what)
+            elif kind == 'rival':
+                near = _decision_distance(local, best, at, *walk.map(at), what, key, (effort.solve, left))
+                if near < best.goal: walk.floor = min(walk.floor, near)
+            elif kind == 'facet' and effort.project:
+                walk.push(_facet_distance(walk, at, what, key, left), 'entrance', at, what)
+            else:
+                crossed = key, at, what
+                other = at.clone(); other[what] = ~other[what]
+                if other.numpy().tobytes() not in walk.seen: break
+                crossed = None
+        lb = min(walk.lb, crossed[0] if crossed else inf)
+        yield WalkStep(lb, best.ub, len(walk.seen), on)
+        if crossed is None or len(walk.seen) >= max_regions: return
+        key, at, what = crossed
+        on, *new = flip_unit(local, at, *walk.map(at), what)
+        walk.keep(on, *new)
+        _visit(walk, on, key)
 
 # %% ../nbs/11_region_search.ipynb #e9e85ec0
 @dataclass(frozen=True)
@@ -700,6 +703,7 @@ def _cap_bounds(best, a, c, w, t):
         lows.append((least + sign*c[..., None] + rho*t[:, None, None]).amax(2))
     return lows[0], -lows[1]
 
+# %% ../nbs/11_region_search.ipynb #c8cfeec7
 def _box_cap_bounds(best, a, c, w, t):
     "The same in l_inf for units that all parts share, a [n, d]: on a box sums of |a + rho w| are distances in l_1"
     box, tiny = best.nearer, 1e-300
@@ -806,6 +810,24 @@ def strike(
             found = True
     return found
 
+# %% ../nbs/11_region_search.ipynb #d68cbe25
+def _ways_in(best, w, t):
+    "Of each half-space w delta + t <= 0 the nearest point, or, where x lies in it, a step on; NaN where it is empty"
+    t = torch.maximum(t, .1*best.ub*row_norms(w, dual(best.p)))  # x as if a tenth of the ball lay before it
+    if best.limits is None: return projection(-w, t, best.p)
+    return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
+
+# %% ../nbs/11_region_search.ipynb #0ea65072
+@dataclass(frozen=True)
+class SearchEffort:
+    "How far an input is searched"
+    max_regions:float=inf # parts of the ball to bound
+    rounds:int=20         # of the attack that finds the first adversarial examples
+    batch:int=64          # parts bounded at once
+    steps:int=10          # of the ascent in each part
+    worth:float=.6        # share of what the worst rival lacks that parabolas have to bring, in l_inf, to be used
+    solve:object=_shift   # solver of the linear programs; another one for tests
+
 # %% ../nbs/11_region_search.ipynb #d35cdc2c
 class _Branch:
     "Parts of the ball around one input, least distance first"
@@ -836,6 +858,36 @@ class _Branch:
         while self.heap and len(got) < n and self.heap[0][0] < self.best.goal:
             got.append(heapq.heappop(self.heap)[2])
         return Parts.cat(got) if got else None
+
+# %% ../nbs/11_region_search.ipynb #c3a4ef97
+@patch
+def run(self:_Branch, max_parts, enough=lambda search: False):
+    "Split the nearest parts until the ball is clear, the budget is spent or it is `enough`: parts bounded"
+    start = time.monotonic()
+    n = self.bound(whole_ball(self.local))
+    self.pace = 4*(time.monotonic() - start)/max(1, n) # two halves, and units tried
+    while self.nearest < self.best.goal and n < max_parts and time.monotonic() < self.end:
+        self.given_up = enough(self)
+        if self.given_up: break
+        if self.best.ub < .97*self.eps: self.shrink()
+        start, parts = time.monotonic(), self.pop(self.at_once())
+        if parts is None: break
+        many = len(parts)
+        w, t, _ = half_spaces(self.local, parts[:4])
+        radii, points = smaller if n < 100 else smaller[1:], _ways_in(self.best, w, t)
+        if strike(self.local, self.best, points, radii):
+            self.push(parts)
+            continue
+        known, parts = self.best.ub, self.asked(parts)
+        if self.best.ub < known: self.push(parts); continue
+        free = parts.free.any(1)
+        for j in (~free).nonzero()[:, 0].tolist(): self.leaf(parts[j:j+1])
+        parts = parts[free]
+        if not len(parts): continue
+        unit = choose_units(self.local, self.best, parts, self.best.goal)
+        n += self.bound(split_parts(parts, unit))
+        self.pace = (time.monotonic() - start)/many
+    return n
 
 # %% ../nbs/11_region_search.ipynb #9d34e77c
 fresh, retouched = 6, 10 # signs after which a part's curvatures climb again, and by how many steps
@@ -894,6 +946,7 @@ def pay(self:_Branch, parts, box):
     halves = half_spaces(self.local, parts)
     self.price = priced_units(box, *halves[:2], *_first_layer(self.local, parts, halves)[:2]).price
 
+# %% ../nbs/11_region_search.ipynb #266b6bf1
 @patch
 def bound(self:_Branch, parts):
     n, b = len(parts), self.best
@@ -901,7 +954,6 @@ def bound(self:_Branch, parts):
     parts, halves, many = self.raised(parts[parts.dist < b.goal])
     self.push(tighten_caps(self.local, b, parts, halves, many))
     return n
-
 
 # %% ../nbs/11_region_search.ipynb #c3f35be2
 @patch
@@ -1002,98 +1054,6 @@ def shrink(self:_Branch):
     few['lb'], few['ub'] = torch.maximum(few['lb'], self.local.lb), torch.minimum(few['ub'], self.local.ub)
     self.push(replace(parts, **few)[~empty])
 
-# %% ../nbs/11_region_search.ipynb #c3a4ef97
-@patch
-def run(self:_Branch, max_parts, enough=lambda search: False):
-    "Split the nearest parts until the ball is clear, the budget is spent or it is `enough`: parts bounded"
-    start = time.monotonic()
-    n = self.bound(whole_ball(self.local))
-    self.pace = 4*(time.monotonic() - start)/max(1, n) # two halves, and units tried
-    while self.nearest < self.best.goal and n < max_parts and time.monotonic() < self.end:
-        self.given_up = enough(self)
-        if self.given_up: break
-        if self.best.ub < .97*self.eps: self.shrink()
-        start, parts = time.monotonic(), self.pop(self.at_once())
-        if parts is None: break
-        many = len(parts)
-        w, t, _ = half_spaces(self.local, parts[:4])
-        radii, points = smaller if n < 100 else smaller[1:], _ways_in(self.best, w, t)
-        if strike(self.local, self.best, points, radii):
-            self.push(parts)
-            continue
-        known, parts = self.best.ub, self.asked(parts)
-        if self.best.ub < known: self.push(parts); continue
-        free = parts.free.any(1)
-        for j in (~free).nonzero()[:, 0].tolist(): self.leaf(parts[j:j+1])
-        parts = parts[free]
-        if not len(parts): continue
-        unit = choose_units(self.local, self.best, parts, self.best.goal)
-        n += self.bound(split_parts(parts, unit))
-        self.pace = (time.monotonic() - start)/many
-    return n
-
-# %% ../nbs/11_region_search.ipynb #d68cbe25
-def _ways_in(best, w, t):
-    "Of each half-space w delta + t <= 0 the nearest point, or, where x lies in it, a step on; NaN where it is empty"
-    t = torch.maximum(t, .1*best.ub*row_norms(w, dual(best.p)))  # x as if a tenth of the ball lay before it
-    if best.limits is None: return projection(-w, t, best.p)
-    return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
-
-# %% ../nbs/11_region_search.ipynb #941a616a
-@dataclass(frozen=True)
-class MinimalPerturbation:
-    "What is known of each input's nearest adversarial example; float64"
-    lb:Tensor      # [b], none is nearer; equal to ub up to `tol_exact` where the search came to its end
-    ub:Tensor      # [b], distance of the nearest one known; inf where there is none
-    witness:Tensor # [b, *input_shape], that example; NaN where there is none
-    regions:Tensor # [b], parts of the ball (regions or unions of them) that were bounded
-    @property
-    def exact(self): return (self.lb >= self.ub*(1 - tol_exact)) | (self.lb == inf)
-
-# %% ../nbs/11_region_search.ipynb #0ea65072
-@dataclass(frozen=True)
-class SearchEffort:
-    "How far an input is searched"
-    max_regions:float=inf # parts of the ball to bound
-    rounds:int=20         # of the attack that finds the first adversarial examples
-    batch:int=64          # parts bounded at once
-    steps:int=10          # of the ascent in each part
-    worth:float=.6        # share of what the worst rival lacks that parabolas have to bring, in l_inf, to be used
-    solve:object=_shift   # solver of the linear programs; another one for tests
-
-# %% ../nbs/11_region_search.ipynb #a4ba0c60
-@exact_arithmetic
-@torch.no_grad()
-def minimal_perturbation(
-    model,               # nn.Module of supported operations, or Lowered in float64
-    x:Tensor,            # inputs, [b, *input_shape]
-    p:float=inf,         # norm: 1, 2 or inf
-    box:tuple|None=(0, 1), # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
-    y:Tensor|None=None,  # classes [b]; None: those decided
-    timeout:float=60.,   # seconds a point; inf: no limit
-    **effort,            # fields of `SearchEffort`: max_regions, rounds, batch, steps, worth, solve
-)->MinimalPerturbation:
-    "The minimal adversarial perturbation (section 3), exactly where time allows, else between two bounds"
-    seconds = read_timeout(timeout, 'minimal_perturbation')
-    effort = read_options(SearchEffort, effort, 'minimal_perturbation')
-    net, x, y, p, box = _start(model, x, p, box, y, 'minimal_perturbation')
-    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=effort.rounds)
-    found = []
-    for i in range(len(x)):
-        known = w[i:i+1] if norm[i] < inf else None
-        own = _each_limit(box, lambda t: t[i:i+1])
-        best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
-        lb, n = _search(best, time.monotonic() + seconds, effort)
-        if lb < best.goal and norm[i] > 0: # a search that was cut proves no less than linear bounds
-            radii = dict(start=lb, steps=6) if lb > 0 else {}
-            linear = certified_radius(net, x[i:i+1], y[i:i+1], p, 'crown', own, **radii)[0].item()
-            lb = max(lb, min(linear, best.ub))
-        found.append((lb, best.ub, n))
-        if best.ub < inf: w[i] = best.witness[0]
-    lb, ub, n = zip(*found) if found else ((), (), ())
-    lb, ub = (torch.tensor(t, dtype=torch.float64) for t in (lb, ub))
-    return MinimalPerturbation(lb, ub, w, torch.tensor(n, dtype=torch.long))
-
 # %% ../nbs/11_region_search.ipynb #45ccfd0f
 farthest = 2.**12 # without a box and an adversarial example, balls are searched up to this radius
 
@@ -1103,6 +1063,7 @@ def _next_radius(r, goal, failed, first=.25):
     if goal == inf: return max(2*r, .25)
     return first*goal if r == 0 else goal if r > .8*goal else (r + goal)/2
 
+# %% ../nbs/11_region_search.ipynb #6fe3f24b
 def _patience(end, known):
     "A ball is given up after a quarter of the time where no more than `known` is proved in it"
     now = time.monotonic()
@@ -1159,13 +1120,49 @@ def _search(best, end, effort):
         r, failed = to, failed if to < failed else inf
     return lb, n
 
-# %% ../nbs/11_region_search.ipynb #02e8ccc3
-def _decided(best, search, eps):
-    "(status, what decided or why nothing could) of the ball"
-    if best.witness is not None and best.ub <= eps: return 'falsified', 'search'
-    if best.witness is not None: return 'undecided', 'an adversarial example just outside'
-    if min(search.nearest, search.floor) >= best.goal: return 'certified', 'search'
-    return 'undecided', 'a region whose distance is not known well enough' if search.nearest >= best.goal else 'budget'
+# %% ../nbs/11_region_search.ipynb #941a616a
+@dataclass(frozen=True)
+class MinimalPerturbation:
+    "What is known of each input's nearest adversarial example; float64"
+    lb:Tensor      # [b], none is nearer; equal to ub up to `tol_exact` where the search came to its end
+    ub:Tensor      # [b], distance of the nearest one known; inf where there is none
+    witness:Tensor # [b, *input_shape], that example; NaN where there is none
+    regions:Tensor # [b], parts of the ball (regions or unions of them) that were bounded
+    @property
+    def exact(self): return (self.lb >= self.ub*(1 - tol_exact)) | (self.lb == inf)
+
+# %% ../nbs/11_region_search.ipynb #a4ba0c60
+@exact_arithmetic
+@torch.no_grad()
+def minimal_perturbation(
+    model,               # nn.Module of supported operations, or Lowered in float64
+    x:Tensor,            # inputs, [b, *input_shape]
+    p:float=inf,         # norm: 1, 2 or inf
+    box:tuple|None=(0, 1), # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
+    y:Tensor|None=None,  # classes [b]; None: those decided
+    timeout:float=60.,   # seconds a point; inf: no limit
+    **effort,            # fields of `SearchEffort`: max_regions, rounds, batch, steps, worth, solve
+)->MinimalPerturbation:
+    "The minimal adversarial perturbation (section 3), exactly where time allows, else between two bounds"
+    seconds = read_timeout(timeout, 'minimal_perturbation')
+    effort = read_options(SearchEffort, effort, 'minimal_perturbation')
+    net, x, y, p, box = _start(model, x, p, box, y, 'minimal_perturbation')
+    norm, w = linear_region_attack(net, x, y, p, inf, box, rounds=effort.rounds)
+    found = []
+    for i in range(len(x)):
+        known = w[i:i+1] if norm[i] < inf else None
+        own = _each_limit(box, lambda t: t[i:i+1])
+        best = Nearest(net, x[i:i+1], y[i].item(), p, own, norm[i].item(), known)
+        lb, n = _search(best, time.monotonic() + seconds, effort)
+        if lb < best.goal and norm[i] > 0: # a search that was cut proves no less than linear bounds
+            radii = dict(start=lb, steps=6) if lb > 0 else {}
+            linear = certified_radius(net, x[i:i+1], y[i:i+1], p, 'crown', own, **radii)[0].item()
+            lb = max(lb, min(linear, best.ub))
+        found.append((lb, best.ub, n))
+        if best.ub < inf: w[i] = best.witness[0]
+    lb, ub, n = zip(*found) if found else ((), (), ())
+    lb, ub = (torch.tensor(t, dtype=torch.float64) for t in (lb, ub))
+    return MinimalPerturbation(lb, ub, w, torch.tensor(n, dtype=torch.long))
 
 # %% ../nbs/11_region_search.ipynb #5ff86fa5
 tol_ball = 1e-7 # distances clear eps by this times (eps + norm of x)
@@ -1196,3 +1193,13 @@ def search_ball(
     status, reason = _decided(best, search, eps)
     found, lb = best.witness if status == 'falsified' else None, until if status == 'certified' else -inf
     return BranchResult(status, lb, found, time.monotonic() - start, search.local.k, n, reason)
+
+# %% ../nbs/11_region_search.ipynb #02e8ccc3
+def _decided(best, search, eps):
+    "(status, what decided or why nothing could) of the ball"
+    if best.witness is not None and best.ub <= eps:
+        if margin(best.net(best.witness)[1], best.label).item() <= 0: return 'falsified', 'search'
+        return 'undecided', 'a point whose margin rounding hides'
+    if best.witness is not None: return 'undecided', 'an adversarial example just outside'
+    if min(search.nearest, search.floor) >= best.goal: return 'certified', 'search'
+    return 'undecided', 'a region whose distance is not known well enough' if search.nearest >= best.goal else 'budget'
