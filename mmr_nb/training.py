@@ -776,6 +776,8 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
     if not isinstance(model, nn.Module):
         raise ValueError(f'train: expected an nn.Module to train, got {type(model).__name__}')
+    if not isinstance(data, ImageData):
+        raise ValueError(f"train: expected an ImageData, as load_data('digits') gives, got {type(data).__name__}")
     if not (hasattr(scheme, 'loss') and is_dataclass(scheme)):
         kinds = 'a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`'
         raise ValueError(f'train: expected {kinds}, got {scheme!r}')
