@@ -732,7 +732,9 @@ thead th { color: var(--quiet); white-space: nowrap; }
 .heard { position: absolute; width: 1px; height: 1px; overflow: hidden;
   clip-path: inset(50%); white-space: nowrap; }
 .small .verdict, .small thead { font-size: .92em; }
+@container (max-width: 720px) { table { font-size: .78em; } th, td { padding: .18rem .12rem; } }
 @container (max-width: 560px) {
+  table { font-size: .88em; } th, td { padding: .18rem .25rem; }
   .maps { grid-template-columns: minmax(0, 1fr); }
   .verdict { min-height: 0; }
   .choice span { padding: .3rem .8rem; }
