@@ -27,7 +27,7 @@ def _interval_step(step, L, U):
     z = step(m)
     size = m.abs() + r
     lost = step.swell*torch.finfo(L.dtype).tiny*(1 + step.n_terms()*size.flatten(1).sum(1))  # by products that vanish
-    rad = step.magnitude(r + tol*size) + tol*step.bias.abs() + like(lost, z)
+    rad = step.magnitude(r + tol*size) + tol*step.bias_size + like(lost, z)
     return (z - rad).nan_to_num(-inf, inf, -inf), (z + rad).nan_to_num(inf, inf, -inf)
 
 # %% ../nbs/08_bounds.ipynb #659c81af
@@ -260,7 +260,7 @@ def _interval(step, L, U, err, dtype):
         tiny = torch.finfo(dtype).tiny  # what the type can't tell apart from 0
         e = step.magnitude(shaped(torch.cat([turn, err.value + own, err.row + turn + own])) + tiny)
         turn, value, row = 1.01*e.double().reshape(3, *lb.shape)
-        own = 1.01*u64*step.bias.abs().flatten().double() + step.swell*step.n_terms()*tiny
+        own = 1.01*u64*step.bias_size.flatten().double() + step.swell*step.n_terms()*tiny
         lost = step.swell*step.n_terms(back=True)*tiny*(U - L).sum(1, keepdim=True)  # by weights that vanish
     return lb, ub, RowErrors(value + own, row + lost + own), turn + lost
 

@@ -25,7 +25,7 @@ from .certificate import region_certificate
 from .training import (MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases,
                              tensorboard_callback, train)
 from .attacks import falsify
-from .certify import CertifyInterrupted, certify, network_digest, stage_table
+from .certify import CertifyInterrupted, certify, network_digest, proof_revision, stage_table
 from .lowering import lower_checked
 from .region_search import minimal_perturbation
 from .zoo import load_model
@@ -87,7 +87,7 @@ def one_line_errors(
     except KeyboardInterrupt:
         print(f'\n{command}: interrupted; what was finished is kept', file=sys.stderr)
         sys.exit(130)
-    except (ValueError, ImportError, DataUnavailable, TrainingStopped, OSError) as e:
+    except (ValueError, OverflowError, ImportError, DataUnavailable, TrainingStopped, OSError) as e:
         print(f'{command}: error: ' + ' '.join(str(e).split()), file=sys.stderr)
         sys.exit(1)
 
@@ -346,7 +346,8 @@ def _nearest_all(
 )->tuple:         # (table: label, lb, ub, exact, regions, seconds; nearest adversarial images by row)
     "The minimal adversarial perturbation of every image, or two bounds of it"
     lowered = lower_checked(net, x, 'mmr_certify', torch.float64)
-    records = Records(out, dict(network=network_digest(lowered), p=str(p), timeout=timeout), 'mmr_certify')
+    question = dict(network=network_digest(lowered), p=str(p), timeout=timeout, proofs=proof_revision)
+    records = Records(out, question, 'mmr_certify')
     rows, images = [], {}
     for k in range(len(x)):
         name = digest(x[k:k+1], y[k:k+1])[:24]

@@ -25,7 +25,7 @@ from .attacks import falsify
 from .bounds import How, centre_of, hidden_bounds, interval_bounds, margin_bounds, relu_lines
 from .runs import write_file
 from .solver import read_timeout
-from .certify import certify, tol_margin
+from .certify import certify, proof_revision, tol_margin
 
 # %% ../nbs/15_interchange.ipynb #bdc40c86
 @dataclass
@@ -807,7 +807,7 @@ def linear(self:_Reader, e, line):
     if not e or not isinstance(e[0], str):
         self.fail(e.line, 'expected a sum such as (+ X_0 (* 2 X_1))')
     op, parts = e[0], [self.linear(p, e.line) for p in e[1:]]
-    if op not in '+-*/' or not parts:
+    if op not in ('+', '-', '*', '/') or not parts:
         self.fail(e.line, f'expected +, -, * or / of linear terms, got {op[:40]!r}')
     if op in '+-':
         if op == '-' and len(parts) == 1: return _times(parts[0], -1)
@@ -1013,7 +1013,7 @@ def ball_property(
                          f'inputs, got {p!r}')
     if not 0 <= float(eps) < inf:
         raise ValueError(f'ball_property: expected a radius eps >= 0, got {eps!r}')
-    if not 0 <= int(y) < n_classes or n_classes < 2:
+    if not 0 <= y < n_classes or y != int(y) or n_classes < 2:
         raise ValueError(f'ball_property: expected a class from 0 to {n_classes - 1}, got {y}')
     flat = [Fraction(v) for v in torch.as_tensor(x).double().flatten().tolist()]
     lo, hi = ([v + s*Fraction(float(eps)) for v in flat] for s in (-1, 1))
@@ -1599,7 +1599,7 @@ _result_columns = ('network', 'property', 'verdict', 'stage', 'seconds', 'timeou
                    'witness', 'digest')
 
 def _digest(*files):
-    h = hashlib.sha256()
+    h = hashlib.sha256(f'proofs {proof_revision}'.encode())
     for f in files: h.update(Path(f).read_bytes() if Path(f).is_file() else b'none')
     return h.hexdigest()[:16]
 

@@ -205,13 +205,17 @@ class Affine:
     bias:Tensor      # [*out_shape]
     in_shape:tuple   # of one input
     out_shape:tuple  # of one output
+    behind:Tensor|None = None # absolute values that were added up to the bias, [*out_shape]; None: its own
     def linear(self, x): # [n, *in_shape] -> [n, *out_shape], without the bias
         return run(self.ops, x).reshape(-1, *self.out_shape)
     def transpose(self, h): # [n, *out_shape] -> [n, *in_shape]
         return run_back(self.ops, h).reshape(-1, *self.in_shape)
     def map(self, f): # the same step with f applied to its tensors
-        return replace(self, ops=tuple(o.map(f) for o in self.ops), bias=f(self.bias))
+        behind = None if self.behind is None else f(self.behind)
+        return replace(self, ops=tuple(o.map(f) for o in self.ops), bias=f(self.bias), behind=behind)
     def __call__(self, x): return self.linear(x) + self.bias
+    @property
+    def bias_size(self): return self.bias.abs() if self.behind is None else self.behind # what its rounding goes by
     def magnitude(self, v): # |W| v for v >= 0, [n, *in_shape] -> [n, *out_shape]
         return run([o.map(torch.abs) for o in self.ops], v.reshape(-1, *self.in_shape)).reshape(-1, *self.out_shape)
     def n_terms(self, back=False): # roundings on the longest path through the step, or its transpose
@@ -316,7 +320,7 @@ def rounding_errors(
     for (step, relu), z in zip(chain(net), [*zs, logits]):
         share = step.n_terms()*kind.eps
         lost = step.swell*kind.tiny*(1 + step.n_terms()*a.sum(1, keepdim=True))  # by products that vanish
-        e = 1.01*(step.magnitude(e + share*a).flatten(1) + share*step.bias.abs().flatten()) + lost
+        e = 1.01*(step.magnitude(e + share*a).flatten(1) + share*step.bias_size.flatten()) + lost
         errors.append(e)
         if relu is None: return errors
         a = relu(z.view(-1, *relu.out_shape)).flatten(1).abs()
@@ -495,6 +499,7 @@ class _Expr:
     bias:Tensor|None   # [*shape]; None: zero
     shape:tuple
     name:str = ''
+    behind:Tensor|None = None # absolute values that were added up to the bias; None: its own
 
 # %% ../nbs/41_lowering.ipynb #54c860af
 def _is_light(ops): return all(isinstance(o, (Scale, Select)) for o in ops)
@@ -510,13 +515,22 @@ def _then(e, op, name=''):
     "A linear operation on an expression"
     if len(e.terms) > 1 and not _is_light((op,)): e = _kept(e)
     bias = None if e.bias is None else op.apply(e.bias[None])[0].reshape(op.out_shape)
-    return _Expr(tuple((s, _fold(ops, op)) for s, ops in e.terms), bias, op.out_shape, _joined(e.name, name))
+    return _Expr(tuple((s, _fold(ops, op)) for s, ops in e.terms), bias, op.out_shape, _joined(e.name, name),
+                 _behind((op,), e, op.out_shape))
+
+@torch.no_grad()
+def _behind(ops, e, shape):
+    "What is behind an expression's bias after linear operations"
+    if e.bias is None: return None
+    own = e.bias.detach().abs() if e.behind is None else e.behind
+    return run([o.map(torch.abs) for o in ops], own[None])[0].reshape(shape)
 
 def _joined(*names): return ', '.join(n for n in names if n)
 
 # %% ../nbs/41_lowering.ipynb #aa57871e
 def _shaped(e, shape):
-    return replace(e, shape=tuple(shape), bias=None if e.bias is None else e.bias.reshape(shape))
+    return replace(e, shape=tuple(shape), bias=None if e.bias is None else e.bias.reshape(shape),
+                   behind=_behind((), e, shape))
 
 _most_terms = 16  # of an expression; a longer one is computed in a layer of its own
 
@@ -525,9 +539,9 @@ def _plus(a, b):
     if len(a.terms) + len(b.terms) > _most_terms:
         kept = _kept(a)
         a, b = kept, kept if b is a else _kept(b)
-    biases = [e.bias for e in (a, b) if e.bias is not None]
-    return _Expr(a.terms + b.terms, sum(biases[1:], biases[0]) if biases else None,
-                 a.shape, _joined(a.name, b.name))
+    add = lambda ts: sum(ts[1:], ts[0]) if (ts := [t for t in ts if t is not None]) else None
+    return _Expr(a.terms + b.terms, add([a.bias, b.bias]), a.shape, _joined(a.name, b.name),
+                 add([_behind((), e, e.shape) for e in (a, b)]))
 
 def _minus(L, e): return _times(e, L.number(-1.))
 
@@ -747,8 +761,8 @@ def _batch_norm(L, a):
     view = lambda t: L.number(t).view(-1, *(1,)*(len(e.shape) - 1))
     if not (var + a.eps > 0).all(): L.refuse('batch normalisation with running_var + eps <= 0')
     scale = (view(var) + a.eps).rsqrt()*(1 if a.weight is None else view(a.weight))
-    shift = (0 if a.bias is None else view(a.bias)) - view(mean)*scale
-    return _shift(_then(e, Scale(scale, e.shape, e.shape), 'batch_norm'), shift)
+    e = _shift(_then(e, Scale(scale, e.shape, e.shape), 'batch_norm'), -view(mean)*scale)
+    return e if a.bias is None else _shift(e, view(a.bias))
 
 # %% ../nbs/41_lowering.ipynb #ce1d7883
 def _broadcast(L, e, shape):
@@ -952,7 +966,7 @@ def _inlined(e):
     "An expression with kept sums replaced by what they are, where only light operations follow"
     while any(s.expr is not None and isinstance(s.slope, float) and s.slope == 1
               and _is_light(ops) for s, ops in e.terms):
-        terms, bias = [], e.bias
+        terms, bias, behind = [], e.bias, _behind((), e, e.shape)
         for s, ops in e.terms:
             if s.expr is None or s.slope != 1 or not _is_light(ops): terms.append((s, ops)); continue
             for t, more in s.expr.terms:
@@ -960,10 +974,10 @@ def _inlined(e):
                 for op in ops: folded = _fold(folded, op)
                 terms.append((t, folded))
             if s.expr.bias is not None:
-                b = run(ops, s.expr.bias[None])[0].reshape(e.shape)
-                bias = b if bias is None else bias + b
+                b, size = run(ops, s.expr.bias[None])[0].reshape(e.shape), _behind(ops, s.expr, e.shape)
+                bias, behind = (b, size) if bias is None else (bias + b, behind + size)
         if len(terms) > _most_terms: return e
-        e = replace(e, terms=tuple(terms), bias=bias)
+        e = replace(e, terms=tuple(terms), bias=bias, behind=behind)
     return e
 
 # %% ../nbs/41_lowering.ipynb #deddd96c
@@ -1099,19 +1113,20 @@ def _as_blocks(blocks, ins, outs):
 
 # %% ../nbs/41_lowering.ipynb #c69f8dcc
 def _affine(exprs, ins, in_shape, dtype, device):
-    "One affine step from the items of a layer to several expressions, given as (shape, terms, bias, name)"
+    "One affine step from the items of a layer to several expressions, given as (shape, terms, bias, behind, name)"
     outs = [shape for shape, *_ in exprs]
-    found = [(j, _block(ins, s, ops)) for j, (_, terms, _, _) in enumerate(exprs) for s, ops in terms]
+    found = [(j, _block(ins, s, ops)) for j, (_, terms, *_) in enumerate(exprs) for s, ops in terms]
     blocks = [(k, j, left) for j, (k, left) in found]
     zero = lambda shape: torch.zeros((), dtype=dtype, device=device).expand(shape)
-    biases = [zero(shape) if bias is None else bias for shape, _, bias, _ in exprs]
+    biases = [zero(shape) if bias is None else bias for shape, _, bias, *_ in exprs]
+    sizes = [zero(shape) if size is None else size for shape, _, _, size, _ in exprs]
     name = _joined(*dict.fromkeys(n for *_, n in exprs if n))
-    if len(ins) == len(outs) == len(blocks) == 1: ops, shape, bias = blocks[0][2], tuple(outs[0]), biases[0]
+    if len(ins) == len(outs) == len(blocks) == 1: ops, shape = blocks[0][2], tuple(outs[0])
     else:
         op = _one_conv(blocks, ins, outs) or _one_matrix(blocks, ins, outs) or _as_blocks(blocks, ins, outs)
         ops, shape = (op,), op.out_shape if len(outs) > 1 else tuple(outs[0])
-        bias = (torch.cat([b.flatten() for b in biases]) if len(outs) > 1 else biases[0]).reshape(shape)
-    return Affine(name, ops, bias.reshape(shape), in_shape, shape)
+    join = lambda ts: (torch.cat([t.flatten() for t in ts]) if len(ts) > 1 else ts[0]).reshape(shape)
+    return Affine(name, ops, join(biases), in_shape, shape, join(sizes))
 
 # %% ../nbs/41_lowering.ipynb #1831d929
 def _assemble(out, input_shape, dtype, device):
@@ -1125,12 +1140,13 @@ def _assemble(out, input_shape, dtype, device):
         step = _affine(exprs, items[l - 1], shape, dtype, device)
         if before is None: return step
         bias = run(step.ops, before.bias[None])[0].reshape(step.out_shape) + step.bias
+        behind = _behind(step.ops, before, step.out_shape) + step.behind
         return replace(step, name=_joined(before.name, step.name), ops=before.ops + step.ops,
-                       bias=bias, in_shape=before.in_shape)
+                       bias=bias, in_shape=before.in_shape, behind=behind)
     for l in range(1, top + 1):
         own = [level[i.source] == l for i in items[l]]
-        step = affine([(i.shape, terms, i.source.expr.bias if new else None,
-                        i.source.expr.name if new else '')
+        kept = lambda e: (e.bias, _behind((), e, e.shape), e.name)
+        step = affine([(i.shape, terms, *(kept(i.source.expr) if new else (None, None, '')))
                        for (i, terms), new in zip(reads[l], own)], l)
         shape = step.out_shape
         slopes = [float(i.source.slope) if new else 1. for i, new in zip(items[l], own)]
@@ -1141,7 +1157,7 @@ def _assemble(out, input_shape, dtype, device):
         names = dict.fromkeys(i.source.name for i, s in zip(items[l], slopes) if s != 1)
         steps += [step, Relu(_joined(*names), shape, slope)]
         before = None
-    steps.append(affine([(out.shape, list(out.terms), out.bias, out.name)], top + 1))
+    steps.append(affine([(out.shape, list(out.terms), out.bias, _behind((), out, out.shape), out.name)], top + 1))
     return Lowered(tuple(input_shape), tuple(steps))
 
 # %% ../nbs/41_lowering.ipynb #e7a1b94b

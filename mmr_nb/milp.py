@@ -14,7 +14,7 @@ from math import inf
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
-from .ball import Ball, check_input, exact_arithmetic, read_ball, read_options
+from .ball import Ball, check_input, exact_arithmetic, read_ball, read_labels, read_options
 from .lowering import Lowered, chain, lower_checked
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
@@ -656,9 +656,9 @@ def _check_effort(who, effort):
 def _ask(who, model, span, y, effort):
     "Check the question, then answer it"
     effort = _check_effort(who, effort)
-    net, y = lower_checked(model, span.x, who), int(y)
-    if not 0 <= y < net.n_classes or net.n_classes < 2:
-        raise ValueError(f'{who}: expected a label among {net.n_classes} classes (two or more), got {y}')
+    net = lower_checked(model, span.x, who)
+    y = read_labels(y, span.x, net.n_classes, who).item()
+    if net.n_classes < 2: raise ValueError(f'{who}: expected two classes or more, got {net.n_classes}')
     search = _Search(net, span, y, effort)
     r = _result(search, *_first_answer(search))
     if not effort.confirm or r.status != 'certified' or r.reason != 'mip': return r

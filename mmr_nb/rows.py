@@ -297,11 +297,19 @@ def doubts(self:Rows,
     q:float,  # dual norm
 )->Doubts:
     "What rounding may have done to values and rows"
-    share, N, rows = 0., self.first_norms(q).expand(len(x), -1), []
+    kind, first = torch.finfo(self.net.dtype), self.steps[0]
+    # several operations in one step may cancel: what they do with absolute values counts
+    N = self.first_norms(q) if len(first.ops) == 1 else first.magnitude(torch.ones_like(x[:1])).flatten()
+    share, lost, rows, N = 0., 0., [], N.expand(len(x), -1)
+    vanish = math.prod(first.in_shape)*torch.ones_like(N[:, :1])  # what numbers that vanish are multiplied by
     for l, step in enumerate(self.steps):
-        if l: N = self.norm_bounds(l, N)
-        share += 1.01*(step.n_terms() + step.n_terms(back=True))*torch.finfo(self.net.dtype).eps
-        rows.append(share*N)
+        terms = step.n_terms() + step.n_terms(back=True)
+        if l:
+            vanish = vanish + N.sum(1, keepdim=True)
+            lost = lost*max(1., step.magnitude(torch.ones(1, *step.in_shape).to(x)).max().item())
+            N = self.norm_bounds(l, N)
+        share, lost = share + 1.01*terms*kind.eps, lost + step.swell*terms*kind.tiny*vanish
+        rows.append(torch.where(N == 0, N, share*N + lost))  # nothing but zeros stays nothing
     return Doubts(rounding_errors(self.net, x), rows)
 
 # %% ../nbs/43_rows.ipynb #48774dac
