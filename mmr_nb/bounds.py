@@ -762,8 +762,8 @@ def robust_logits(
     method:str='fastlin',  # 'interval', 'fastlin' (Wong-Kolter) or 'crown'
     box=(0., 1.),          # range of every input: numbers, or tensors that broadcast to one; None: no box
     hidden:str|None=None,  # bounds of hidden layers: None, by `method`; 'interval': cheaper (then CROWN's slopes)
-)->Tensor:                 # upper bounds of f_s - f_y, [b, K], 0 at s = y; with gradients
-    "Worst-case logits over the ball, for the robust cross-entropy of Wong and Kolter"
+)->Tensor:                 # upper bounds of f_s - f_y but for rounding, [b, K], 0 at s = y; with gradients
+    "Worst-case logits over the ball, for Wong and Kolter's robust cross-entropy; no proof: rounding isn't subtracted"
     _read_method(method, 'robust_logits', _methods[:3])
     if hidden not in (None, 'interval'):
         raise ValueError(f"robust_logits: expected hidden None or 'interval', got {hidden!r}")
