@@ -311,19 +311,20 @@ def chain(
 # %% ../nbs/41_lowering.ipynb #16d64eba
 @torch.no_grad()
 def rounding_errors(
-    net:Lowered, # network as affine and ReLU steps
-    x:Tensor,    # inputs, [b, *input_shape], in the network's type
-)->list:         # of each hidden layer's pre-activations [b, width], then of the logits [b, K]
+    net:Lowered,     # network as affine and ReLU steps
+    x:Tensor,        # inputs, [b, *input_shape], in the network's type
+    own:bool=False,  # give what each layer adds by itself as well
+)->list:             # of each hidden layer's pre-activations [b, width], then of the logits [b, K]; own: two such
     "What rounding may have done to a network's values, at most"
     (zs, logits), kind = net(x), torch.finfo(net.dtype)
-    a, e, errors = x.flatten(1).abs(), torch.zeros_like(x.flatten(1)), []
+    a, e, errors, alone = x.flatten(1).abs(), torch.zeros_like(x.flatten(1)), [], []
     for (step, relu), z in zip(chain(net), [*zs, logits]):
         share = step.n_terms()*kind.eps
         lost = step.swell*kind.tiny*(1 + step.n_terms()*a.sum(1, keepdim=True))  # by products that vanish
-        e = 1.01*(step.magnitude(e + share*a).flatten(1) + share*step.bias_size.flatten()) + lost
-        errors.append(e)
-        if relu is None: return errors
-        a = relu(z.view(-1, *relu.out_shape)).flatten(1).abs()
+        alone.append(1.01*share*(step.magnitude(a).flatten(1) + step.bias_size.flatten()) + lost)
+        errors.append(1.01*step.magnitude(e).flatten(1) + alone[-1])
+        if relu is None: return (errors, alone) if own else errors
+        a, e = relu(z.view(-1, *relu.out_shape)).flatten(1).abs(), errors[-1]
         e = torch.where(z < -e, relu.leak(z)*e, e)
 
 # %% ../nbs/41_lowering.ipynb #2f305594

@@ -310,7 +310,27 @@ def doubts(self:Rows,
             N = self.norm_bounds(l, N)
         share, lost = share + 1.01*terms*kind.eps, lost + step.swell*terms*kind.tiny*vanish
         rows.append(torch.where(N == 0, N, share*N + lost))  # nothing but zeros stays nothing
-    return Doubts(rounding_errors(self.net, x), rows)
+    return Doubts(self._value_errors(x, share), rows)
+
+@patch
+def _value_errors(self:Rows, x, share):
+    "`rounding_errors`; of the logits by the region's own slopes, where those are certain"
+    errors, own = rounding_errors(self.net, x, own=True)
+    scale = self.logits.detach().abs().amax(1)
+    sure = [(z.abs() > e) | (~relu.is_unit(torch.ones_like(z, dtype=torch.bool)))
+            for z, e, relu in zip(self.zs, errors, self.net.relus)]
+    loose = errors[-1].amax(1) > 1e-9*scale  # few networks: those in which numbers cancel
+    at = (torch.cat(sure, 1).all(1) & loose).nonzero()[:, 0] if sure else loose.nonzero()[:0, 0]
+    if not len(at): return errors
+    b, K = len(at), self.logits.shape[1]
+    told, i = own[-1][at], at.repeat_interleave(K)
+    h = self._eye(K, K).repeat(b, 1)
+    for l in range(len(self.zs) - 1, -1, -1):
+        h = self.steps[l+1].transpose(h.view(-1, *self.steps[l+1].out_shape)).flatten(1)*self.slopes[l][i]
+        told = told + (h.abs()*own[l][i]).sum(1).view(b, K)
+    told = 1.01*told + 2*share*errors[-1][at]  # the slopes themselves are rounded
+    errors[-1] = errors[-1].index_copy(0, at, torch.minimum(told, errors[-1][at]))
+    return errors
 
 # %% ../nbs/43_rows.ipynb #48774dac
 def _signed_distances(margin, rows, p, more=0.):
