@@ -488,7 +488,8 @@ def intermediate_bounds(
 )->list:                          # (lb, ub) for every hidden layer, [b, n_l] each, float64
     "Bounds on all pre-activations over ball and box; tight where a unit's sign is open, intervals elsewhere"
     _read_method(method, 'intermediate_bounds')
-    ball, how = read_ball(x, eps, p, box, 'intermediate_bounds'), read_options(How, dict(how, method=method), 'intermediate_bounds')
+    ball = read_ball(x, eps, p, box, 'intermediate_bounds')
+    how = read_options(How, dict(how, method=method), 'intermediate_bounds')
     net, net64 = read_network(model, ball, how.dtype, 'intermediate_bounds')
     out = [hidden_bounds(centre_of(net, net64, ball[c]), how).bounds for c in _point_chunks(net, len(x), how.memory)]
     return _joined(out or [[(x.new_zeros(0, n).double(),)*2 for n in net.widths]])
@@ -746,7 +747,8 @@ def certified_radius(
     _read_method(method, 'certified_radius', _methods[:3])
     if not isinstance(start, (int, float)) or not 0 < start < inf:
         raise ValueError(f'certified_radius: expected start > 0, got {start!r}')
-    ball, how = read_ball(x, start, p, box, 'certified_radius'), read_options(How, dict(how, method=method), 'certified_radius')
+    ball = read_ball(x, start, p, box, 'certified_radius')
+    how = read_options(How, dict(how, method=method), 'certified_radius')
     net, net64 = read_network(model, ball, how.dtype, 'certified_radius')
     y = read_labels(y, ball.x, net.n_classes, 'certified_radius')
     radius = lambda c: _bisect(net, net64, ball[c], y[c], how, steps)

@@ -211,7 +211,7 @@ def _push(self:Rows, l, V, candidates):
 
 @patch
 def _layer_norms(self:Rows, l, upper, V, near):
-    "(norms, upper bounds, all rows or None) of layer l: exact where `near` or rows are all known, for several dual norms"
+    "(norms, upper bounds, all rows or None) of layer l, for several dual norms; exact where `near`, or with all rows"
     at, u = near.nonzero(as_tuple=True)
     V = self._push(l, V, len(at))
     if V is not None:
@@ -300,20 +300,23 @@ def doubts(self:Rows,
     kind, first = torch.finfo(self.net.dtype), self.steps[0]
     # several operations in one step may cancel: what they do with absolute values counts
     N = self.first_norms(q) if len(first.ops) == 1 else first.magnitude(torch.ones_like(x[:1])).flatten()
-    share, lost, rows, N = 0., 0., [], N.expand(len(x), -1)
+    share, lost, spread, roundings, rows, N = 0., 0., 1., 0, [], N.expand(len(x), -1)
     vanish = math.prod(first.in_shape)*torch.ones_like(N[:, :1])  # what numbers that vanish are multiplied by
     for l, step in enumerate(self.steps):
         terms = step.n_terms() + step.n_terms(back=True)
+        roundings += terms
         if l:
             vanish = vanish + N.sum(1, keepdim=True)
-            lost = lost*max(1., step.magnitude(torch.ones(1, *step.in_shape).to(x)).max().item())
+            gain = max(1., step.magnitude(torch.ones(1, *step.in_shape).to(x)).max().item())
+            lost, spread = lost*gain, spread*gain
             N = self.norm_bounds(l, N)
         share, lost = share + 1.01*terms*kind.eps, lost + step.swell*terms*kind.tiny*vanish
         rows.append(torch.where(N == 0, N, share*N + lost))  # nothing but zeros stays nothing
-    return Doubts(self._value_errors(x, share), rows)
+    vanished = roundings*max(s.swell for s in self.steps)*kind.tiny*spread
+    return Doubts(self._value_errors(x, share, vanished), rows)
 
 @patch
-def _value_errors(self:Rows, x, share):
+def _value_errors(self:Rows, x, share, vanished):
     "`rounding_errors`; of the logits by the region's own slopes, where those are certain"
     errors, own = rounding_errors(self.net, x, own=True)
     scale = self.logits.detach().abs().amax(1)
@@ -328,7 +331,8 @@ def _value_errors(self:Rows, x, share):
     for l in range(len(self.zs) - 1, -1, -1):
         h = self.steps[l+1].transpose(h.view(-1, *self.steps[l+1].out_shape)).flatten(1)*self.slopes[l][i]
         told = told + (h.abs()*own[l][i]).sum(1).view(b, K)
-    told = 1.01*told + 2*share*errors[-1][at]  # the slopes themselves are rounded
+    # the slopes themselves are rounded, and lose what is too small for them
+    told = 1.01*told + 2*share*errors[-1][at] + vanished*sum(e[at].sum(1, keepdim=True) for e in own)
     errors[-1] = errors[-1].index_copy(0, at, torch.minimum(told, errors[-1][at]))
     return errors
 
