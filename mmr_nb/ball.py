@@ -224,6 +224,12 @@ def norm(self:Ball,
     return row_norms(delta.flatten(1), self.p)
 
 @patch
+def reach(self:Ball)->Tensor: # [b]; inf without a box
+    "No perturbation within the box is longer"
+    room = torch.maximum(self.x - self.lo, self.hi - self.x).flatten(1)
+    return torch.where(room.isinf().any(1), inf, row_norms(room.nan_to_num(posinf=0.), self.p))
+
+@patch
 def clip(self:Ball,
     z:Tensor, # points, [b, *input_shape]
 )->Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf, prod
 import torch
 from torch import Tensor
-from .ball import Ball, check_input, dual, exact_arithmetic, like, margin, read_norm, row_norms, unlimited_ball
+from .ball import Ball, check_input, dual, exact_arithmetic, like, margin, read_norm, unlimited_ball
 from .lowering import Lowered, lower_checked
 from .distances import projection, nearest_in_box
 from .rows import Rows
@@ -41,11 +41,6 @@ class RegionCertificate:
 
 # %% ../nbs/04_certificate.ipynb #33fed577
 _n_near = 8 # nearest hidden units that the search within the box starts with
-
-def _reach(ball):
-    "No perturbation within the box is longer, [b]"
-    room = torch.maximum(ball.x - ball.lo, ball.hi - ball.x).flatten(1)
-    return torch.where(room.isinf().any(1), inf, row_norms(room.nan_to_num(posinf=0.), ball.p))
 
 def _nearer(f, value, row, trust):
     "Values at x, nearer to zero by what rounding may have done to them and, up to the distance `trust`, to their rows"
@@ -78,7 +73,7 @@ def _certify_chunk(
     R, points = Rows(net, ball.x, memory), torch.arange(len(ball), device=ball.x.device)
     logits, c, doubts = R.logits, R.logits.argmax(1), R.doubts(ball.x, dual(ball.p))
     units, rivals = _plain_distances(R, ball.p, _n_near if ball.boxed else 1, doubts)
-    plain, reach = torch.minimum(_min(units), _min(rivals)), _reach(ball)
+    plain, reach = torch.minimum(_min(units), _min(rivals)), ball.reach()
     trust = torch.where(plain > 0, torch.minimum(reach, share*plain), plain)
     gap = logits - logits.gather(1, c[:, None])
     value, row = (t[-1].gather(1, c[:, None]) + t[-1] for t in (doubts.values, doubts.rows))

@@ -334,9 +334,8 @@ def _start(model, x, p, box, y, who):
     return net, x, net(x)[1].argmax(1) if y is None else read_labels(y, x, net.n_classes, who), p, box
 
 def _reach(x, p, box):
-    "No perturbation within the box is longer"
-    if box is None: return inf
-    return row_norms(torch.maximum(x - box[0], box[1] - x).flatten(1), p).max().item()*1.01
+    "A radius with room to spare that no perturbation within the box has"
+    return 1.01*unlimited_ball(x, p, box, 'region search').reach().max().item()
 
 # %% ../nbs/11_region_search.ipynb #a683235f
 def _ball_network(best, eps, end=inf):
