@@ -385,7 +385,6 @@ class _Hunt:
     norm:Tensor    # of each point's best witness, [b], changed in place
     witness:Tensor # that witness, changed in place
 
-# %% ../nbs/07_attacks.ipynb #b12ccb0e
 def _begin(hunt, starts, rivals):
     "A chain for each point, start and rival"
     x, k = hunt.ball.x, min(rivals, hunt.net.n_classes - 1)
@@ -606,7 +605,6 @@ def _agrees(logits_of, w, y):
     clear = margin(logits, y) < -tol_float32*logits.abs().amax(1)
     return clear & logits.isfinite().all(1)
 
-# %% ../nbs/07_attacks.ipynb #008747a2
 def _settle(net, ball, y, start, dtype, logits_of):
     "`settle_witness` from points inside ball and box; `logits_of`: the judge, in its type"
     clear = clear_margin(net, ball.x)
@@ -631,7 +629,7 @@ def settle_witness(
     box=(0, 1),     # (lowest, highest) value of an input: numbers, or tensors like one; None: no box
     judge=None,     # the network as it is used, nn.Module or Lowered, in float32; None: nobody else is asked
 )->tuple:           # (witness [b, *input_shape] in float64, NaN where none counts; holds: bool [b])
-    "Witnesses moved past the boundary, as little as it takes to hold (bool) in the network that is used as well"
+    "Move witnesses just past the decision boundary, until the network as it is used misclassifies them too"
     if not isinstance(net, Lowered) or net.dtype != torch.float64:
         raise ValueError('settle_witness: expected a Lowered in float64, as lower(model, shape, torch.float64) gives')
     ball = read_ball(x, eps, p, box, 'settle_witness')

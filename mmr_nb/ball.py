@@ -24,6 +24,7 @@ def read_norm(
     among:tuple|None=(1., 2., inf), # norms that it knows; None: any p >= 1
 )->float:
     "The exponent of a norm, from what a user writes"
+    if isinstance(p, Tensor) and p.ndim: p = p.tolist()  # labels, perhaps, which have names of their own
     try: number = float(p.strip().lower().removeprefix('l').lstrip('_') if isinstance(p, str) else p)
     except (TypeError, ValueError, OverflowError): number = -1.
     if isinstance(p, bool) or not (number >= 1 if among is None else number in among):

@@ -117,8 +117,8 @@ class Lines:
     z:Tensor           # pre-activation at x
     y:Tensor           # its ReLU
     free:Tensor        # 1 where unstable
-    slip:Tensor        # rounding error of the lines, for each unit of a row's entry
-    turn:Tensor        # and of the row's way on through the affine step below
+    slip:Tensor        # rounding error of the line, per unit of a row's coefficient on the ReLU's output
+    turn:Tensor        # rounding error of the affine step below, per unit of the coefficient on the pre-activation
     cols:Tensor|None   # columns of the unstable units, [b, m], filled up with stable ones; None: all columns
     mask:Tensor|None   # 1 where `cols` is an unstable unit
 
@@ -320,7 +320,6 @@ class UnitRows:
     def __getitem__(self, i):
         return UnitRows(self.k, *(t[i] for t in (self.pi, self.units, self.sign, self.base)))
 
-# %% ../nbs/08_bounds.ipynb #54cd5d54
 def unit_rows(
     step:Affine,   # affine step of a network
     units:Tensor,  # numbers of its outputs, [n]
@@ -363,7 +362,6 @@ def _unit_bounds(at, rows, lines, err, how):
         out.append(v)
     return torch.cat(out)
 
-# %% ../nbs/08_bounds.ipynb #bd323230
 def improve(
     bounds:tuple,   # (lb, ub) of a layer, [b, n] each
     rows:UnitRows,  # whose bounds these are
@@ -653,7 +651,6 @@ def _best_margins(at, y, how, known):
     v, err, hidden = _margins(at, y, how, known)
     return (_alpha(at, y, v, hidden.bounds, how) if how.method == 'alpha' else v), err, hidden.bounds
 
-# %% ../nbs/08_bounds.ipynb #9ee40ae8
 def _decided(net, net64, ball, y, how, known):
     "Bounds on margins [b, K] of a few points and on hidden layers; where rounding could decide, once more in float64"
     own = _own(y, net.n_classes)
@@ -672,7 +669,7 @@ def logit_limits(
     net:Lowered,   # in float64
     ball:Ball,     # around the points
     bounds:list,   # hidden layers' bounds on it, from `intermediate_bounds`
-)->tuple:          # lowest and highest logits, and what rounding may have done to them where float64 says them, [b, K]
+)->tuple:          # (lowest logits, highest logits, float64 rounding error of a logit), [b, K] each
     "How large the logits can be on the ball, and how far off"
     hidden, last = hidden_bounds(centre_of(net, net, ball), How('interval'), bounds or None), net.affines[-1]
     lb, ub = _interval_step(last, *(t.view(-1, *last.in_shape) for t in hidden.last))

@@ -135,7 +135,7 @@ def _transposed(n, x, W, bias=None):
     s, before, after, d = _window(n, x.shape[2:], W.shape[2:])
     same, extra = before == after, n.get('output_padding') or [0]*len(s)
     y = f(x, W, bias, s, before if same else 0, extra, n.get('group', 1), d)
-    if not same:
+    if not same:  # without padding, and the edges are cut off afterwards
         for axis, (i, j) in enumerate(zip(before, after), 2):
             y = y.narrow(axis, i, y.shape[axis] - i - j)
     return y.unsqueeze(1)
@@ -158,6 +158,7 @@ def _average_pool(n, x):
     s, before, after, d = _window(n, x.shape[2:], k)
     if any(v != 1 for v in d): _refuse('an average with dilation')
     if not any(before + after) and not n.get('ceil_mode', 0): return f(x, k, s).unsqueeze(1)
+    # with zeros in the padding, times one constant for each place
     reach = _reach(n, x.shape[2:], k, s, before, after, d)
     y = f(_padded(x, before, reach), k, s)
     ones = torch.ones(1, 1, *x.shape[2:], dtype=torch.float64, device=x.device)
@@ -177,6 +178,7 @@ def _max_pool(n, x):
     reach = _reach(n, x.shape[2:], k, s, before, after, d)
     if any(p >= w for p, w in zip(before + reach, k*2)):
         _refuse('a maximum over windows that lie in the padding')
+    # copies of the edge change no maximum as long as a window meets the image
     return f(_padded(x, before, reach, mode='replicate'), k, s).unsqueeze(1)
 
 def _norm(n, x, scale, shift, mean, var):
@@ -492,7 +494,7 @@ def _folded(n, proto, model, constants):
     if n.op not in _foldable:
         _refuse('a node that depends on constants alone, of a type that is not folded')
     args = {i: constants[i] for i in n.inputs if i}
-    if n.op in _growing: _check_growth(n, list(args.values()))
+    if n.op in _growing: _check_growth(n, list(args.values()))  # may ask for more memory than there is
     versions = {o.domain: o.version for o in model.opset_import}
     out = onnx.reference.ReferenceEvaluator(proto, opsets=versions).run(None, args)
     out = [np.asarray(o) for o in out]
@@ -687,7 +689,6 @@ def _quiet():
         try: yield
         finally: log.setLevel(level)
 
-# %% ../nbs/15_interchange.ipynb #ac2bfecb
 @torch.no_grad()
 def _check_same(model, again, input_shape, dtype):
     "Refuse a file that computes something else than the module"
@@ -1015,6 +1016,7 @@ def ball_property(
         raise ValueError(f'ball_property: expected a radius eps >= 0, got {eps!r}')
     if not 0 <= y < n_classes or y != int(y) or n_classes < 2:
         raise ValueError(f'ball_property: expected a class from 0 to {n_classes - 1}, got {y}')
+    read_ball(torch.as_tensor(x).double()[None], float(eps), inf, box, 'ball_property')
     flat = [Fraction(v) for v in torch.as_tensor(x).double().flatten().tolist()]
     lo, hi = ([v + s*Fraction(float(eps)) for v in flat] for s in (-1, 1))
     if box is not None:
@@ -1419,7 +1421,6 @@ def _deepen(question, x, steps=30):
             yield x
         else: size /= 2
 
-# %% ../nbs/15_interchange.ipynb #5335d6cd
 def _replayed(judge, case, question, x):
     "An answer from a candidate, if it is a counterexample to everybody"
     seen = None

@@ -1392,7 +1392,12 @@ def check_outputs(
     wrong = _differ(own, ours, tol_same*_largest(own))
     if wrong.any():
         rounding = (_tol_rounding*_largest(run(torch.float32) - ours)).minimum(tol_cancel*_largest(own))
-        wrong = _differ(own, ours, rounding.maximum(tol_same*_largest(own)))
+        rounding = rounding.maximum(tol_same*_largest(own))
+        if wrong.any(): # where all logits nearly vanish, what float64 may lose is more
+            net, here = lower(model if listed is None else listed, x.shape[1:], torch.float64), _largest(own)
+            lost = 4*rounding_errors(net, x.to(net.device, torch.float64))[-1].to(own.device)
+            rounding = rounding.maximum(lost.minimum(tol_same*here.max()))
+        wrong = _differ(own, ours, rounding)
         wrong[-16:] &= own[-16:].isfinite()  # at random inputs one order of sums may overflow, another not
     if not wrong.any(): return
     i, s = wrong.nonzero()[0].tolist()

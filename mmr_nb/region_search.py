@@ -7,7 +7,7 @@ __all__ = ['tol_polytope', 'tol_exact', 'tol_range', 'tol_ball', 'Local', 'local
            'flip_unit', 'half_space_distance', 'PolytopeDistance', 'polytope_distance', 'Nearest', 'region_sides',
            'WalkStep', 'WalkEffort', 'walk_regions', 'Parts', 'whole_ball', 'half_spaces', 'climb', 'box_units',
            'first_ball_units', 'raise_half_spaces', 'split_parts', 'choose_units', 'tighten_caps', 'descend', 'strike',
-           'SearchEffort', 'solve_part', 'MinimalPerturbation', 'minimal_perturbation', 'search_ball']
+           'hop', 'SearchEffort', 'solve_part', 'MinimalPerturbation', 'minimal_perturbation', 'search_ball']
 
 # %% ../nbs/11_region_search.ipynb #44db78e2
 import heapq, time
@@ -21,7 +21,7 @@ from .ball import (check_input, dual, exact_arithmetic, margin, outwards, read_b
                          read_norm, read_options, row_norms, unlimited_ball)
 from .lowering import Lowered, lower_checked, rounding_errors
 from .distances import box_distances, projection
-from .attacks import linear_region_attack, settle_witness, short_descent
+from .attacks import linear_region_attack, settle_witness, short_descent, steepest
 from .bounds import certified_radius, intermediate_bounds, logit_limits, relu_lines
 from .branch import BranchResult, branch_and_bound, lr_ascent, split_gains, triangle_cost
 from .envelope import BoxUnits, priced_units, raise_minorants
@@ -155,11 +155,11 @@ def half_space_distance(
 tol_polytope = 1e-9 # violation of a half-space that counts as none, in units of distance
 tol_exact = 1e-6    # lower and upper bound closer than this, relatively, are equal
 
-def _answer(cost, rows, rhs, limits, seconds):
+def _answer(cost, rows, rhs, limits, seconds, **equations):
     "HiGHS on: least cost, rows v <= rhs, within limits; None without an answer"
     options = dict(presolve=False)  # which takes longer than the rest, and gives up on some
     if seconds < inf: options['time_limit'] = max(seconds, 1e-3)
-    a = linprog(cost, rows, rhs, bounds=limits, method='highs', options=options)
+    a = linprog(cost, rows, rhs, bounds=limits, method='highs', options=options, **equations)
     return a if a.status == 0 and np.isfinite(a.x).all() else None
 
 # %% ../nbs/11_region_search.ipynb #31b10dd3
@@ -814,6 +814,47 @@ def _ways_in(best, w, t):
     if best.limits is None: return projection(-w, t, best.p)
     return box_distances(-w, t, best.flat.expand_as(w), best.p, best.limits)[1]
 
+# %% ../nbs/11_region_search.ipynb #92e47d66
+_pushes = (.05, .1, .2, .4, .6, .8, 1., 1.5) # of the nearest example, relative to its distance
+_hopping = .1 # share of the time, at most
+
+def _down(local, best, rival, z, r, first, steps=60):
+    "(lowest margins of rivals [n] on the way down from z within the ball of radius r, where) in steps that shrink to 0"
+    ball, x, low, at = best.within(r, len(z)), best.flat, torch.full((len(z),), inf).to(z), z
+    for step in range(steps):
+        z = ball.project(z).detach().requires_grad_()
+        with torch.enable_grad():
+            m = local_values(local, z - x)[:, local.k:].gather(1, rival[:, None])[:, 0]
+            g, = torch.autograd.grad(m.sum(), z)
+        z, m = z.detach(), m.detach()
+        lower = m < low
+        low, at = torch.where(lower, m, low), torch.where(lower[:, None], z, at)
+        z = z + first*(1 - step/steps)*r*steepest(-g.nan_to_num(0, 0, 0), best.p, z, (ball.lo, ball.hi))
+    return low, at
+
+def hop(
+    local:Local,      # the network inside the ball
+    best:Nearest,     # the nearest adversarial example known; a nearer one is entered; p = 2 or inf
+    end:float=inf,    # on the clock `time.monotonic`
+    still:int=3,      # rounds that end it where they gain no more than
+    gain:float=2e-4,  # of the distance
+)->bool:              # was a nearer adversarial example found?
+    "Nearer adversarial examples by basin hopping: the nearest one pushed, then down the slope, then rays"
+    gen, before, x = torch.Generator().manual_seed(0), best.witness, best.flat
+    rival, start, push, first = torch.arange(len(local.rivals)).repeat_interleave(32), x, x.new_ones(1, 1), .25
+    sizes = [inf]*still + [best.ub]
+    while sizes[-1] < (1 - gain)*sizes[-1-still] and time.monotonic() < end:
+        u = 2*torch.rand(len(rival), len(x), generator=gen, dtype=x.dtype) - 1
+        r = .995*best.ub
+        low, at = _down(local, best, rival, start + push*r*u/best.norm(u)[:, None], r, first)
+        descend(local, best, at[low.topk(min(4, len(low)), largest=False).indices] - x)
+        sizes.append(best.ub)
+        if best.witness is None: continue
+        start, push, first = best.witness.flatten(), x.new_tensor(_pushes).repeat_interleave(4)[:, None], .1
+        rival = local_values(local, (start - x)[None])[0, local.k:].argmin().expand(32)
+    return best.witness is not before
+
+
 # %% ../nbs/11_region_search.ipynb #0ea65072
 @dataclass(frozen=True)
 class SearchEffort:
@@ -968,20 +1009,25 @@ def leaf(self:_Branch, part):
 
 # %% ../nbs/11_region_search.ipynb #b83070c3
 def _part_program(local, best, part):
-    "cost, rows, their right sides and limits of (delta, activations of the free units): signs, two lower lines, chords"
+    "(cost, rows, right sides, limits, equations, their right sides) in (delta, heights above the two lower lines)"
     free, sign, d, k = part.free[0], part.signs[0], local.A.shape[1], local.k
     # free activations are inputs
     inputs = dict(A=torch.cat([local.A, local.C[:, free]], 1), C=local.C.masked_fill(free, 0.))
     V, a = local_region(replace(local, **inputs), part.lb[0] >= 0)
-    z, b, h = V[:k][free], a[:k][free], torch.eye(V.shape[1]).to(V)[d:]
-    low, (up, height), fixed = local.leak[free], (t[0, free] for t in _lines(local, part, slice(k))[2:]), sign != 0
-    rows = torch.cat([-(sign[:, None]*V[:k])[fixed], z - h, low[:, None]*z - h, h - up[:, None]*z])
-    right = torch.cat([(sign*a[:k])[fixed], -b, -low*b, up*b + height])
-    ball, anything = best.within(best.goal, 1).steps(torch.float64), torch.tensor([[-inf, inf]]).to(V)
-    limits = torch.cat([torch.cat([ball.lo, ball.hi]).T, anything.expand(len(h), 2)])
+    up, height = (t[0, free] for t in _lines(local, part, slice(k))[2:])
+    leak, fixed, n = local.leak[free], sign != 0, int(free.sum())
+    none, scale = V.new_zeros(n, d), (1/(1 - leak)).diag()
+    h = torch.cat([scale, -leak*scale], 1) # activations by heights
+    z = torch.cat([scale, -scale], 1)      # what goes into their ReLUs
+    V = torch.cat([V[:, :d], V[:, d:] @ h], 1)
+    rows = torch.cat([-(sign[:, None]*V[:k])[fixed], torch.cat([none, h - up[:, None]*z], 1)])
+    right = torch.cat([(sign*a[:k])[fixed], height])
+    ball, above = best.within(best.goal, 1).steps(torch.float64), torch.tensor([[0., inf]]).to(V)
+    limits = torch.cat([torch.cat([ball.lo, ball.hi]).T, above.expand(2*n, 2)])
     if best.p == 1: # the budget
         rows, right = torch.cat([rows, (torch.arange(len(limits)) < d).to(V)[None]]), torch.cat([right, ball.eps])
-    return [t.numpy() for t in (V[k + part.rival][0], rows, right, limits)]
+    equations = V[:k][free] - torch.cat([none, z], 1)
+    return [t.numpy() for t in (V[k + part.rival][0], rows, right, limits, equations, -a[:k][free])]
 
 # %% ../nbs/11_region_search.ipynb #d01eded7
 def solve_part(
@@ -991,20 +1037,22 @@ def solve_part(
     seconds:float=inf, # for the solver
 )->tuple:              # (delta [d], None without an answer; the part [1])
     "Where the rival's margin is least in a relaxed part, and the part with the multipliers that say so"
-    a = _answer(*_part_program(local, best, part), seconds)
+    *program, equations, values = _part_program(local, best, part)
+    a = _answer(*program, seconds, A_eq=equations, b_eq=values)
     if a is None: return None, part
     fixed, free, leak = part.signs[0] != 0, part.free[0], local.leak
-    mu = torch.from_numpy(-a.ineqlin.marginals).nan_to_num(0, 0, 0).clamp(min=0)
-    signs, upper, lower, *_ = mu.split([int(fixed.sum()), *3*[int(free.sum())], *[1]*(best.p == 1)])
+    signs, heights = (torch.from_numpy(mu).nan_to_num(0, 0, 0).clamp(min=0)
+                      for mu in (-a.ineqlin.marginals, a.lower.marginals[local.A.shape[1]:]))
+    lower, upper = heights.chunk(2)
     beta, alpha, both = torch.zeros_like(part.beta), part.alpha.clone(), upper + lower
-    beta[0, fixed] = signs
+    beta[0, fixed] = signs[:int(fixed.sum())]
     alpha[0, free] = torch.where(both > 0, (upper + leak[free]*lower)/both, alpha[0, free])
     part = replace(part, alpha=torch.maximum(alpha, leak).clamp(max=1), beta=beta)
     return torch.from_numpy(a.x[:local.A.shape[1]]), _measured(best, part, *half_spaces(local, part)[:2])
 
 # %% ../nbs/11_region_search.ipynb #7860b611
 _program_share = .5          # of the search's time
-_largest_program = 4_000_000 # entries of its rows
+_largest_program = 2_000_000 # entries of its rows
 
 @patch
 def solved(self:_Branch, part):
@@ -1020,7 +1068,7 @@ def solved(self:_Branch, part):
 @patch
 def asked(self:_Branch, parts):
     "Parts that are left after programs for the nearest of them"
-    if self.best.p == 2 or 3*self.local.k*(self.local.k + self.local.A.shape[1]) > _largest_program: return parts
+    if self.best.p == 2 or self.local.k*(2*self.local.k + self.local.A.shape[1]) > _largest_program: return parts
     done, known = [], self.best.ub
     for j in range(len(parts)):
         start = time.monotonic()
@@ -1052,13 +1100,15 @@ def shrink(self:_Branch):
     self.push(replace(parts, **few)[~empty])
 
 # %% ../nbs/11_region_search.ipynb #45ccfd0f
+_close = .95       # a clear ball so near to the next one: that isn't given up
+_dear = .02        # of the time left, for a ball
 _farthest = 2.**12 # without a box and an adversarial example, balls are searched up to this radius
 
-def _next_radius(r, goal, failed, first=.25):
-    "The ball after that of radius r, up to `goal`, short of one that was given up; the first: a share of `goal`"
-    if failed < inf: return failed if r > .95*failed else (r + failed)/2
+def _next_radius(r, goal, failed, first=.25, near=.8):
+    "The ball after that of radius r, up to `goal`, short of one given up; the first and the last but one: shares of `goal`"
+    if failed < inf: return failed if r > _close*failed else (r + failed)/2
     if goal == inf: return max(2*r, .25)
-    return first*goal if r == 0 else goal if r > .8*goal else (r + goal)/2
+    return first*goal if r == 0 else goal if r > near*goal else (r + 2*goal)/3
 
 # %% ../nbs/11_region_search.ipynb #6fe3f24b
 def _patience(end, known):
@@ -1091,11 +1141,12 @@ def _clear_balls(best, end, effort):
 def _search(best, end, effort):
     "(lower bound, parts bounded) for one input"
     if best.ub == 0: return 0., 0
-    reach, n, r, failed, first = _reach(best.x, best.p, best.box), 0, 0., inf, .25
+    start, reach, n, r, failed, first = time.monotonic(), _reach(best.x, best.p, best.box), 0, 0., inf, .25
     for wide in [best.ub] if best.witness is not None else [reach/4**k for k in range(4) if reach < inf]:
         best.ub = wide
         local = _ball_network(best, wide)
         found = strike(local, best, _ways_in(best, *half_spaces(local, whole_ball(local))[:2]))
+        if best.p != 1: found |= hop(local, best, start + _hopping*(end - start))
         if found or time.monotonic() > end: break
     if best.witness is None: best.ub = inf
     else:
@@ -1104,10 +1155,12 @@ def _search(best, end, effort):
     lb = r
     while r < _farthest:
         goal = best.ub if best.witness is not None else inf
-        to, known = min(_next_radius(r, goal, failed, first), reach), best.ub
+        last, start = start, time.monotonic()
+        near = .8 if best.p != inf else .98 if start - last > _dear*(end - start) else .95
+        to, known = min(_next_radius(r, goal, failed, first, near), reach), best.ub
         best.ub = to  # what an adversarial example has to be nearer than
         search = _Branch(best, end, effort)
-        n += search.run(effort.max_regions - n, _patience(end, max(lb, to/2) if to < failed else 0.))
+        n += search.run(effort.max_regions - n, _patience(end, max(lb, to/2) if r < _close*to else 0.))
         open_, target = min(search.nearest, search.floor), best.goal
         lb = max(lb, min(open_, target))
         if not search.found: best.ub = known
@@ -1198,7 +1251,8 @@ def search_ball(
 def _decided(best, search, eps):
     "(status, what decided or why nothing could) of the ball"
     if best.witness is not None and best.ub <= eps:
-        if margin(best.net(best.witness)[1], best.label).item() <= 0: return 'falsified', 'search'
+        lost = 2*rounding_errors(best.net, best.witness)[-1].max().item()
+        if margin(best.net(best.witness)[1], best.label).item() <= -lost: return 'falsified', 'search'
         return 'undecided', 'a point whose margin rounding hides'
     if best.witness is not None: return 'undecided', 'an adversarial example just outside'
     if min(search.nearest, search.floor) >= best.goal: return 'certified', 'search'

@@ -274,7 +274,7 @@ def _verdict_parts(results):
     counts = results.status.value_counts()
     attrs, eps = results.attrs, results.attrs.get('settings', {}).get('eps')
     n = len(results)
-    least, largest = (attrs.get(f'robust_error_{k}', float('nan')) for k in ('lb', 'ub'))
+    least, largest = (results.status == 'falsified').mean(), (results.status != 'certified').mean()
     what = f'{n} points' + (f', radius {eps:g}, norm {attrs["settings"]["p"]}' if eps is not None
                             else '')
     between = ' to '.join(dict.fromkeys((f'{least:.1%}', f'{largest:.1%}')))
