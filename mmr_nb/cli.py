@@ -41,13 +41,14 @@ def parse_norm(
 
 def parse_radius(
     s,        # '0.1', '8/255' or a number
+    option:str='--eps', # that it was given for, in messages
 )->float:     # >= 0
     "A radius from the command line"
     top, _, bottom = str(s).partition('/')
     try: radius = float(top)/float(bottom or 1)
     except (ValueError, ZeroDivisionError): radius = -1.
     if not 0 <= radius < inf:
-        raise ValueError(f'--eps: expected a radius, a finite number >= 0 or a fraction such as 8/255, got {s!r}')
+        raise ValueError(f'{option}: expected a radius, a finite number >= 0 or a fraction such as 8/255, got {s!r}')
     return radius
 
 def parse_points(
@@ -198,7 +199,7 @@ def mmr_train(
     out:str=None,           # folder for weights, history and checkpoint (required)
     resume:bool=False,      # go on with the run that the folder holds
     lmbd:float=None,        # weight of the MMR term; the paper's if not given
-    gamma:float=None,       # distance worth reaching, of both kinds of boundaries; the paper's if not given
+    gamma:str=None,         # distance worth reaching, of both boundaries, as 0.1 or 3/255; the paper's if not given
     eps:str=None,           # radius of at, mmr+at, kw, rs, mtl-ibp, as 0.1 or 8/255; by the data set if not given
     lr:float=None,          # learning rate of Adam; the paper's if not given
     set:str='',             # other hyperparameters of the scheme, as n_rb=0.5:0.2,warmup=0.3
@@ -220,6 +221,7 @@ def mmr_train(
         check_network(network)
         check_limits(epochs=epochs)
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
+        gamma = None if gamma is None else parse_radius(gamma, '--gamma')
         options = dict(lmbd=lmbd, gamma_rb=gamma, gamma_db=gamma, eps=eps, lr=lr)
         chosen, images = _scheme(scheme, data, network, p, options, set), load_data(data)
         model = make_network(network, images, seed, init)
@@ -422,7 +424,8 @@ def mmr_certify(
         about, images, x, y, first = _asked_images(net, data, points)
         about['model'] = str(model)
         if minimal:
-            if eps is not None or report: raise ValueError('--minimal: expected no --eps and no --report')
+            for given, option in ((eps is not None, '--eps'), (report, '--report')):
+                if given: raise ValueError(f'--minimal: expected no {option}')
             found = _nearest_all(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
             return _tell_nearest(*found, first, dict(about, norm=norm, timeout=timeout), out)
         if eps is None and p not in images.eps:

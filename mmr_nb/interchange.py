@@ -1088,7 +1088,8 @@ def _exact_rows(atoms, n_inputs, n_outputs):
             if Fraction(number) != v*scale:
                 raise ValueError(f'verify: the coefficients of a constraint on {len(a.terms)} '
                                  f'variables have too many digits for exact arithmetic')
-        number = float(a.constant*scale)
+        try: number = float(a.constant*scale)
+        except OverflowError: raise ValueError('verify: the constant of a constraint is beyond float64') from None
         c[k] = number if Fraction(number) >= a.constant*scale else math.nextafter(number, inf)
     return A, c
 
@@ -1462,17 +1463,17 @@ def _by_halves(net, shape, prop, case, until):
     verdict, at, count = split_inputs(PropertyNetwork(net, case, prop, shape, atoms_only=True), until)
     return verdict, 'split', None if at is None else at[None], f'{count} pieces of the box'
 
-def _searched(question, seconds, workers, options):
+def _searched(question, seconds, workers, solver):
     "(verdict, stage, counterexample, reason) by splitting ReLUs and by a MIP"
     x, radius = _ball(question)
     row = certify(question, x, torch.zeros(1, dtype=torch.long), radius, inf, question.box, timeout=seconds,
-                  workers=workers, progress=False, stages=('attack', 'branch', 'mip'), **options).iloc[0]
+                  workers=workers, progress=False, stages=('attack', 'branch', 'mip'), solver=solver).iloc[0]
     verdict = dict(certified='unsat', falsified='sat').get(row.status, 'unknown')
     at = torch.tensor(row.witness)[None] if verdict == 'sat' else None
     return verdict, row.stage, at, str(row.solver or row.stage)
 
 # %% ../nbs/15_interchange.ipynb #4964cd7e
-def _decide(net, shape, prop, case, judge, until, workers, options):
+def _decide(net, shape, prop, case, judge, until, workers, solver):
     "One case: an answer"
     if case.formula is False: return Answer('unsat', stage='text')
     if case.formula is True: return _anywhere(net, shape, prop, case, judge)
@@ -1485,7 +1486,7 @@ def _decide(net, shape, prop, case, judge, until, workers, options):
     if _excluded_by_bounds(question, until - left()/2): return Answer('unsat', stage='bound')
     halved = _can_split(lower(question, shape, torch.float64), *question.box)
     verdict, stage, at, reason = (_by_halves(net, shape, prop, case, until) if halved
-                                  else _searched(question, left(), workers, options))
+                                  else _searched(question, left(), workers, solver))
     if verdict == 'unsat': return Answer('unsat', stage=stage)
     if verdict == 'sat':
         seen = _replayed(judge, case, question, at) or seen
@@ -1532,17 +1533,18 @@ def verify(
     timeout:float=120.,  # seconds for all of it
     workers:int|None=1,  # processes for the searches
     input_shape=None,    # of a module that doesn't say by an attribute `input_shape`; None: one axis
-    **options,           # more for `certify`, such as solver='highs'
+    solver:str='cbc',    # of the MIP: 'cbc' or 'highs'
 )->Answer:               # verdict 'unsat' (proved), 'sat' (with a witness) or 'unknown'
     "Is there an input for which the property's assertions hold?"
     start, timeout = time.monotonic(), read_timeout(timeout, 'verify')
+    if solver not in ('cbc', 'highs'): raise ValueError(f"verify: expected solver 'cbc' or 'highs', got {solver!r}")
     prop = prop if isinstance(prop, Property) else read_vnnlib(prop)
     net, shape, file = _network(network, input_shape, prop)
     judge, best, end = _Judge(net, shape, prop, file), Answer('unsat', stage='text'), start + timeout
     for k, case in enumerate(prop.cases):
         now = time.monotonic()
         until = now + (end - now)/(len(prop.cases) - k)
-        answer = _decide(net, shape, prop, case, judge, until, workers, options)
+        answer = _decide(net, shape, prop, case, judge, until, workers, solver)
         if answer.verdict != 'unsat' or best.verdict == 'unsat': best = answer
         if answer.verdict == 'sat': break
     best.seconds = time.monotonic() - start
