@@ -1380,9 +1380,10 @@ def check_outputs(
 )->None:
     "Refuse a network whose outputs, at some of these and at random inputs, aren't those of its lowered form"
     x = _some_points(x, lower(model if listed is None else listed, x.shape[1:]))
-    def run(dtype):
+    def asked(dtype, of): # something of the lowered form in a type
         net = lower(model if listed is None else listed, x.shape[1:], dtype)
-        return net(x.to(net.device, dtype))[1].to(x.device, torch.float64)
+        return of(net, x.to(net.device, dtype)).to(x.device, torch.float64)
+    def run(dtype): return asked(dtype, lambda net, x: net(x)[1])
     itself = _doubled(model, x, who, listed is not None)
     own, ours = itself(x), run(torch.float64)
     if not isinstance(own, Tensor) or own.shape != ours.shape:
@@ -1394,9 +1395,8 @@ def check_outputs(
         rounding = (_tol_rounding*_largest(run(torch.float32) - ours)).minimum(tol_cancel*_largest(own))
         rounding = rounding.maximum(tol_same*_largest(own))
         if wrong.any(): # where all logits nearly vanish, what float64 may lose is more
-            net, here = lower(model if listed is None else listed, x.shape[1:], torch.float64), _largest(own)
-            lost = 4*rounding_errors(net, x.to(net.device, torch.float64))[-1].to(own.device)
-            rounding = rounding.maximum(lost.minimum(tol_same*here.max()))
+            lost = 4*asked(torch.float64, lambda net, x: rounding_errors(net, x)[-1])
+            rounding = rounding.maximum(lost.nan_to_num(0.).minimum(tol_same*_largest(own).max()))
         wrong = _differ(own, ours, rounding)
         wrong[-16:] &= own[-16:].isfinite()  # at random inputs one order of sums may overflow, another not
     if not wrong.any(): return

@@ -841,7 +841,8 @@ def hop(
 )->bool:              # was a nearer adversarial example found?
     "Nearer adversarial examples by basin hopping: the nearest one pushed, then down the slope, then rays"
     gen, before, x = torch.Generator().manual_seed(0), best.witness, best.flat
-    rival, start, push, first = torch.arange(len(local.rivals)).repeat_interleave(32), x, x.new_ones(1, 1), .25
+    each = min(32, 1 + 288//len(local.rivals)) # starts for each rival; a thousand classes get one each, or memory ends
+    rival, start, push, first = torch.arange(len(local.rivals)).repeat_interleave(each), x, x.new_ones(1, 1), .25
     sizes = [inf]*still + [best.ub]
     while sizes[-1] < (1 - gain)*sizes[-1-still] and time.monotonic() < end:
         u = 2*torch.rand(len(rival), len(x), generator=gen, dtype=x.dtype) - 1
@@ -1105,7 +1106,7 @@ _dear = .02        # of the time left, for a ball
 _farthest = 2.**12 # without a box and an adversarial example, balls are searched up to this radius
 
 def _next_radius(r, goal, failed, first=.25, near=.8):
-    "The ball after that of radius r, up to `goal`, short of one given up; the first and the last but one: shares of `goal`"
+    "The ball after that of radius r, up to `goal`, short of one given up; the first, and the last but one: shares of it"
     if failed < inf: return failed if r > _close*failed else (r + failed)/2
     if goal == inf: return max(2*r, .25)
     return first*goal if r == 0 else goal if r > near*goal else (r + 2*goal)/3
