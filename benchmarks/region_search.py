@@ -6,27 +6,29 @@ to get there.
 
 The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1,
 after five neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
-`minimal_perturbation`. A run that is cut goes on where it was, with the same settings; --again asks the points that are
-not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left,
+`minimal_perturbation`. A run that is cut goes on where it was, with the same settings, network and code of the search;
+--again, which may have newer code, asks the points that are not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left,
 and notes the limit in each row. Seconds of the limit are the processor's.
 The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and
 seconds to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a
 network of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are
 by the processor's seconds. The MIP is told how far to look: 1.01 times what the search found.
 """
-import argparse, json, shlex, sys, time
+import argparse, hashlib, json, shlex, sys, time
 from math import inf
 from pathlib import Path
 from unittest import mock
 import torch, torch.nn.functional as F
+from mmr_nb import region_search
 from mmr_nb.attacks import linear_region_attack
 from mmr_nb.bounds import certified_radius
 from mmr_nb.branch import branch_and_bound
 from mmr_nb.certificate import region_certificate
+from mmr_nb.certify import network_digest
 from mmr_nb.data import load_data
 from mmr_nb.distances import row_norms
 from mmr_nb.milp import solve_distance
-from mmr_nb.networks import fc1
+from mmr_nb.networks import fc1, lower
 from mmr_nb.region_search import minimal_perturbation, walk_regions
 from mmr_nb.regions import linear_region
 from mmr_nb.runs import write_file
@@ -68,10 +70,16 @@ def point(net, x, y, p, timeout):
 def zoo(o):
     data, net, p = load_data(o.data), load_model(o.net), float(o.p)
     file, longer = Path(o.out)/f'{o.net}-l{o.p}.json', [float(t) for t in o.then.split(',') if t]
-    settings = dict(net=o.net, p=o.p, data=o.data, timeout=o.timeout, threads=1, clock='processor')
+    settings = dict(net=o.net, p=o.p, data=o.data, timeout=o.timeout, threads=1, clock='processor',
+                    network=network_digest(lower(net, data.input_shape, torch.float64)),
+                    search=hashlib.sha256(Path(region_search.__file__).read_bytes()).hexdigest()[:12])
     if longer: settings.update(then=longer, most=o.most)
     report = json.loads(file.read_text()) if file.exists() else dict(settings=settings, rows=[])
-    if report['settings'] != settings: sys.exit(f'region_search: {file.name} has other settings: {report["settings"]}')
+    kept = {k: v for k, v in settings.items() if not (o.again and k == 'search')}
+    if any(report['settings'].get(k) != v for k, v in kept.items()):
+        sys.exit(f'region_search: {file} has other settings, network or code (remove it to start anew): '
+                 f'{report["settings"]}, not {settings}')
+    report['settings'] = settings
     rows, command = report['rows'], shlex.join(['python', 'benchmarks/region_search.py', *sys.argv[1:]])
     report['again' if o.again else 'command'] = command
     def ask(i, limit):
