@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['networks', 'exit_codes', 'demo_settings', 'quick_settings', 'parse_norm', 'parse_radius', 'parse_points',
            'parse_settings', 'one_line_errors', 'check_network', 'check_limits', 'make_network', 'mmr_train',
-           'fit_images', 'mmr_certify', 'demo_plan', 'demo_table', 'format_table', 'demo_claims', 'demo', 'mmr_demo']
+           'read_results', 'fit_images', 'mmr_certify', 'demo_plan', 'demo_table', 'format_table', 'demo_claims',
+           'demo', 'mmr_demo']
 
 # %% ../nbs/17_cli.ipynb #4fd5705b
 import json, math, os, shlex, sys, time
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from .ball import read_norm
 from .data import DataUnavailable, load_data
 from .networks import cnn, describe, fc1, fc10, load_weights
-from .runs import Records, digest, write_file
+from .runs import Records, digest, make_folder, write_file
 from .certificate import region_certificate
 from .training import (MMR, Plain, TrainingStopped, error_rate, paper_scheme, spread_biases,
                              tensorboard_callback, train)
@@ -95,7 +96,6 @@ def one_line_errors(
 # %% ../nbs/17_cli.ipynb #8febf06d
 def _write_json(path, content):
     "Write JSON so that the file is whole or absent"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(_plain(content), indent=1) + '\n')
 
 def _plain(v):
@@ -245,12 +245,38 @@ def _write_results(
     **extra,              # more for the settings file
 ):
     "certify.csv (a row a point), certify.json (settings and errors), witnesses.npz (counterexamples by index)"
-    out = Path(out); out.mkdir(parents=True, exist_ok=True)
-    results.drop(columns='witness').to_csv(out/'certify.csv', index=False)
-    witnesses = {str(r['index']): r.witness for _, r in results.iterrows() if r.status == 'falsified'}
+    out = make_folder(out, 'mmr_certify')
+    rows = results.drop(columns='witness').assign(spent=results.spent.map(json.dumps))
+    write_file(out/'certify.csv', rows.to_csv(index=False))
+    witnesses = {str(r['index']): r.witness for _, r in results.iterrows() if r.witness is not None}
     np.savez_compressed(out/'witnesses.npz', **witnesses)
     table = stage_table(results)
     _write_json(out/'certify.json', dict(extra, **results.attrs, machine=_machine(), stages=table.to_dict('index')))
+
+def read_results(
+    out,            # folder that `mmr_certify --out` wrote
+)->pd.DataFrame:    # as `certify` gives it: a row a point, robust errors and settings in .attrs
+    "The results of a run of `mmr_certify`, for `report`, `stage_table` or your own questions"
+    out = Path(out)
+    if lost := [f for f in ('certify.csv', 'certify.json', 'witnesses.npz') if not (out/f).is_file()]:
+        raise ValueError(f'read_results: expected a folder that mmr_certify wrote, got {out.name} without {", ".join(lost)}')
+    results = pd.read_csv(out/'certify.csv', keep_default_na=False, na_values=[''], dtype=dict(unstable='Int64', float32='boolean', solver=str),
+                          converters=dict(lb=float, ub=float, seconds=float, spent=json.loads))
+    with np.load(out/'witnesses.npz') as images: found = {int(k): images[k] for k in images.files}
+    results.insert(results.columns.get_loc('solver') + 1, 'witness', [found.get(k) for k in results['index']])
+    results['solver'] = results.solver.fillna('')
+    about = json.loads((out/'certify.json').read_text())
+    results.attrs = {k: about[k] for k in ('settings', 'robust_error_lb', 'robust_error_ub')}
+    return results
+
+def _claim_table(out, file, asked):
+    "An error where a folder holds the table of another question, which would be lost"
+    if not out or not (Path(out)/file).is_file(): return
+    held = json.loads((Path(out)/file).read_text())
+    if other := [f'{k}: {held[k]} there, {v} asked for' for k, v in asked.items() if k in held and held[k] != _plain(v)]:
+        raise ValueError(f'--out: {Path(out).name} holds the results of another question ({"; ".join(other)}); '
+                         'choose another folder')
+
 
 # %% ../nbs/17_cli.ipynb #3350012f
 exit_codes = dict(unsat=0, sat=3, unknown=4)  # of `mmr_certify --property`
@@ -265,6 +291,8 @@ def _answer_properties(
 )->int:                  # exit code
     "Print the verdict on a property and its witness, or a line for each of many"
     check_limits(timeout)
+    for file, option in ((out, '--out'), (page, '--report')):
+        if file: make_folder(Path(file).parent, option)
     if Path(prop).is_dir() or Path(prop).suffix == '.csv':
         return _answer_many(model, prop, timeout, workers, out, page)
     if not model: raise ValueError('expected a network, as --model net.onnx')
@@ -274,7 +302,7 @@ def _answer_properties(
     text = answer.verdict + (f'\n{witness_text(answer)}' if answer.verdict == 'sat' else '')
     print(text)
     if answer.verdict == 'unknown' and answer.reason: print(f'mmr_certify: {answer.reason}', file=sys.stderr)
-    if out: Path(out).write_text(text + '\n')
+    if out: write_file(out, text + '\n')
     told = {k: getattr(answer, k) for k in ('verdict', 'stage', 'seconds', 'reason')}
     row, about = dict(network=model, property=prop, **told), dict(command=_command('mmr_certify'))
     if page: property_report([row], page, f'{Path(model).name}: {answer.verdict}', about)
@@ -419,6 +447,7 @@ def mmr_certify(
             sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
+        if report: make_folder(Path(report).parent, '--report')
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
         net = _load_network(model, activation)
         about, images, x, y, first = _asked_images(net, data, points)
@@ -426,11 +455,15 @@ def mmr_certify(
         if minimal:
             for given, option in ((eps is not None, '--eps'), (report, '--report')):
                 if given: raise ValueError(f'--minimal: expected no {option}')
+            asked = dict(about, norm=norm)
+            _claim_table(out, 'minimal.json', {k: asked[k] for k in ('model', 'data', 'norm')})
             found = _nearest_all(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
-            return _tell_nearest(*found, first, dict(about, norm=norm, timeout=timeout), out)
+            return _tell_nearest(*found, first, dict(asked, timeout=timeout), out)
         if eps is None and p not in images.eps:
             raise ValueError(f'{about["data"]} has no radius for norm {norm}: give --eps')
         radius, options = images.eps[p] if eps is None else eps, dict(timeout=timeout, workers=workers, solver=solver)
+        about.update(norm=norm, eps=radius)
+        _claim_table(out, 'certify.json', {k: about[k] for k in ('model', 'data', 'norm', 'eps')})
         results, seconds, cut = _certified(net, x, y, radius, p, first, out=out, **options)
         _tell(results, f'{norm} {radius:g}', out, dict(about, seconds=seconds, interrupted=cut))
         if report: _show(results, x, y, report, about)

@@ -20,10 +20,10 @@ import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from .ball import exact_arithmetic, read_ball
-from .lowering import lower
+from .lowering import lower, refuse_training
 from .attacks import falsify
 from .bounds import How, centre_of, hidden_bounds, interval_bounds, margin_bounds, relu_lines
-from .runs import write_file
+from .runs import make_folder, write_file
 from .solver import read_timeout
 from .certify import certify, proof_revision, tol_margin
 
@@ -92,6 +92,7 @@ def _gemm(n, a, b, c=None):
     if c is None: return F.linear(a, W)
     c = c if beta == 1 else beta*c
     if not n.given[2] and c.numel() == len(W): return F.linear(a, W, c.reshape(-1))
+    if n.given[2] and c.dim() < 3: c = c.reshape(len(c), *(1,)*(3 - c.dim()), *c.shape[1:])
     return F.linear(a, W) + c
 
 # %% ../nbs/15_interchange.ipynb #f16f7935
@@ -275,7 +276,7 @@ def _split(n, x, sizes=None):
 def _pad(n, x, pads=None, value=None, axes=None):
     mode, rank = n.get('mode', 'constant'), x.dim() - 1
     pads = n.get('pads') if pads is None else pads
-    value = n.get('value', 0.) if value is None else value
+    value = n.get('value', 0.) if value is None else float(np.asarray(value).reshape(()))
     if mode == 'wrap' or len(pads) != 2*(rank if axes is None else len(axes)):
         _refuse(f'pads {pads} in mode {mode}')
     axes = list(range(rank)) if axes is None else axes
@@ -283,7 +284,7 @@ def _pad(n, x, pads=None, value=None, axes=None):
         axis = _axis(n, x, i, key=None)
         if not (before or after): continue
         if mode == 'constant':
-            x = F.pad(x, [0, 0]*(x.dim() - 1 - axis) + [before, after], value=float(value))
+            x = F.pad(x, [0, 0]*(x.dim() - 1 - axis) + [before, after], value=value)
         else: x = _picked(x, axis, np.pad(np.arange(x.shape[axis]), (before, after), mode))
     return x
 
@@ -323,6 +324,7 @@ def _cast(n, x):
 
 def _dropout(n, x, *rest):
     if len(n.outputs) > 1 and n.outputs[1]: _refuse("the dropout's mask as an output")
+    if len(rest) > 1 and rest[1]: _refuse('dropout in training mode')
     return x
 
 def _blocks(n, x, to_space):
@@ -661,6 +663,7 @@ def save_onnx(
     if any(m.training for m in model.modules()):
         raise ValueError('save_onnx: expected eval mode, got training mode; call model.eval()')
     file, temporary, own = Path(file), Path(f'{file}.{os.getpid()}.tmp'), _own_type(model)
+    make_folder(file.parent, 'save_onnx')
     try:
         _exported(model, torch.zeros(2, *input_shape, dtype=own), temporary, opset)
         _check_same(model, load_onnx(temporary), input_shape, own)
@@ -732,13 +735,15 @@ class PropertyCase:
     hi:tuple       # greatest values
     formula:object # Atom, All or Any
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Property:
     "What a counterexample is: an input of one of the cases' boxes where its formula holds"
     n_inputs:int   # numbers that go into the network
     n_outputs:int  # numbers that come out
     cases:tuple    # of PropertyCase
     formula:object # everything that was asserted, as written
+    def __repr__(self):
+        return f'Property, {self.n_inputs} inputs, {self.n_outputs} outputs, {len(self.cases)} boxes of inputs'
     def holds(self,
         x, # input, numbers taken as exact
         y, # outputs
@@ -1042,7 +1047,7 @@ def write_vnnlib(
     lines += [f'(declare-const {k}_{i} Real)'
               for k, n in (('X', prop.n_inputs), ('Y', prop.n_outputs)) for i in range(n)]
     lines += [f'(assert {_written(f)})' for f in top]
-    Path(file).write_text('\n'.join(lines) + '\n')
+    write_file(file, '\n'.join(lines) + '\n')
     return Path(file)
 
 # %% ../nbs/15_interchange.ipynb #fbcd4afb
@@ -1511,6 +1516,7 @@ def _network(network, input_shape, prop, who='verify'):
     if not isinstance(net, nn.Module):
         raise ValueError(f'{who}: expected an nn.Module or the path of an ONNX file, got '
                          f'{type(net).__name__}')
+    refuse_training(net)
     shape = tuple(input_shape or getattr(net, 'input_shape', None) or (prop.n_inputs,))
     if math.prod(shape) != prop.n_inputs:
         raise ValueError(f'{who}: the property has {prop.n_inputs} inputs, the network takes '
@@ -1617,7 +1623,6 @@ def _known_rows(file):
 
 def _write_rows(out, rows):
     "The results file, whole or as it was"
-    out.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO(newline='')
     w = csv.DictWriter(text, _result_columns)
     w.writeheader()
@@ -1659,8 +1664,7 @@ def _asked(network, prop, seconds, workers, out, digest):
                 'seconds': round(time.monotonic() - start, 2)}
     if a.verdict == 'sat':
         file = out.parent/f'{out.stem}-witnesses'/f'{Path(network).stem}-{Path(prop).stem}-{digest[:6]}.txt'
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f'sat\n{witness_text(a)}\n')
+        write_file(file, f'sat\n{witness_text(a)}\n')
         row['witness'] = file.relative_to(out.parent).as_posix()
     return {**row, 'verdict': a.verdict, 'stage': a.stage, 'seconds': round(a.seconds, 2),
             'reason': a.reason}

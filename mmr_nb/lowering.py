@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['supported_operations', 'tol_same', 'tol_cancel', 'Linear_', 'Dense', 'Conv', 'Scale', 'Select', 'Reverse', 'Blocks',
            'run', 'run_back', 'Affine', 'Relu', 'Lowered', 'chain', 'rounding_errors', 'weights', 'with_weights',
-           'LoweringError', 'record', 'lower', 'lower_checked', 'check_outputs']
+           'LoweringError', 'record', 'lower', 'refuse_training', 'lower_checked', 'check_outputs']
 
 # %% ../nbs/41_lowering.ipynb #6b0620e1
 import copy, logging, math, weakref
@@ -268,7 +268,7 @@ class Relu:
     def map(self, f): return self  # slopes stay as they are, in float64
 
 # %% ../nbs/41_lowering.ipynb #ee7c2d00
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lowered:
     "A network as affine and ReLU steps in turn (section 2)"
     input_shape:tuple  # shape of one input
@@ -287,6 +287,9 @@ class Lowered:
     def map(self, f): # the same network with f applied to every tensor of its steps
         return replace(self, steps=tuple(s.map(f) for s in self.steps))
     def to(self, dtype): return self.map(lambda t: t.to(dtype))
+    def __repr__(self):
+        return (f'Lowered, inputs {list(self.input_shape)}, hidden units {self.n_hidden}, {self.n_classes} logits, '
+                f'{str(self.dtype)[6:]}')
     def __call__(self,
         x:Tensor,  # inputs, [b, *input_shape]
     )->tuple:      # (zs: pre-activation of each hidden layer, [b, width] each; logits [b, K])
@@ -870,8 +873,11 @@ def _with_slope(L, e, s):
 def _prelu(L, a): return _leaky(L, a, a.weight)
 
 # %% ../nbs/41_lowering.ipynb #e247353a
-def _larger(L, a, b):
-    return _plus(b, _relu(_plus(a, _times(b, L.number(-1.))), name='max'))
+def _larger(L, a, b, where=None):
+    "max(a, b) = b + ReLU(a - b); b alone but where `where` is true"
+    above = _plus(a, _times(b, L.number(-1.)))
+    if where is not None and not where.all(): above = _times(above, where.to(L.number(1.)))
+    return _plus(b, _relu(above, name='max'))
 
 def _max(L, a, least=False):
     x, y = a.self, a.other
@@ -888,6 +894,9 @@ def _clamp(L, a, lo=None, hi=None):
     if lo is None and hi is None: return e
     if isinstance(lo, _Expr) or isinstance(hi, _Expr): L.refuse('a clamp whose limits depend on the input')
     lo, hi = (None if v is None else L.constant(v, e.shape) for v in (lo, hi))
+    lo, hi = (None if v is None or (v == no).all() else v for v, no in ((lo, -math.inf), (hi, math.inf)))
+    if lo is None and hi is None: return e
+    if any(v is not None and v.isinf().any() for v in (lo, hi)): L.refuse('a clamp with some of its limits infinite')
     if lo is not None and hi is not None and not (lo <= hi).all():
         L.refuse('a clamp whose lower limit is above the upper one')
     if lo is None:  # min(z, u) = z - max(0, z - u)
@@ -908,19 +917,34 @@ def _inside(n, m, tap, stride, pad, dilation):
     at = start + first.clamp(min=tap)*dilation
     return at - ((at - n + dilation).clamp(min=0)//dilation)*dilation
 
-def _taps(L, e, k, s, p, d, out):
-    "A window's entries, one expression each: convolutions that pick one, or copies where windows hang over the edge"
+def _picks(L, e, k, s, p, d, out):
+    "A window's entries where all windows lie inside: convolutions that pick one, fast on images"
+    taps = torch.eye(k[0]*k[1], dtype=L.dtype, device=L.device).view(-1, 1, 1, *k)
+    return [_then(e, Conv(t.expand(e.shape[0], 1, *k), s, p, d, e.shape[0], e.shape, out)) for t in taps]
+
+def _identities(e):
+    "A number for each entry of an expression, the same for copies of one entry, [n]"
+    last = [ops[-1] for _, ops in e.terms if ops and isinstance(ops[-1], Select)]
+    if len(last) < len(e.terms): return torch.arange(math.prod(e.shape))
+    told = [s.index.double().cpu() for s in last]
+    if e.bias is not None: told.append(e.bias.detach().flatten().double().cpu())
+    return torch.stack(told).unique(dim=1, return_inverse=True)[1]
+
+def _copies(e, same, k, s, p, d, out):
+    "A window's entries, the first one again and again for those that it has twice; how many it has, [*out]"
     C, H, W = e.shape
-    simple = p == (0, 0) and d == (1, 1) and out[1:] == _conv_shape(e.shape, C, k, s, p, d)[1:]
-    for i in range(k[0]):
-        for j in range(k[1]):
-            if simple:
-                pick = torch.zeros(1, 1, *k, dtype=L.dtype, device=L.device); pick[0, 0, i, j] = 1
-                yield _then(e, Conv(pick.expand(C, 1, *k), s, p, d, C, e.shape, out))
-            else:
-                r, c = _inside(H, out[1], i, s[0], p[0], d[0]), _inside(W, out[2], j, s[1], p[1], d[1])
-                index = (torch.arange(C)[:, None, None]*H + r[:, None])*W + c
-                yield _then(e, Select(index.flatten(), e.shape, out))
+    r = torch.stack([_inside(H, out[1], i, s[0], p[0], d[0]) for i in range(k[0])])
+    c = torch.stack([_inside(W, out[2], j, s[1], p[1], d[1]) for j in range(k[1])])
+    at = (r[:, None, :, None]*W + c[None, :, None, :]).flatten(0, 1).flatten(1)
+    at = (torch.arange(C)[:, None]*(H*W) + at[:, None]).flatten(1)
+    who, order = same[at].sort(dim=0, stable=True)
+    new = torch.ones_like(at, dtype=torch.bool)
+    new[1:] = who[1:] != who[:-1]
+    order = order.gather(0, new.byte().sort(dim=0, stable=True).indices)
+    at, own = at.gather(0, order), new.sum(0)
+    at = at.gather(0, torch.maximum(torch.arange(len(at))[:, None], len(at) - own))
+    return [_then(e, Select(i, e.shape, out)) for i in at], own.view(out)
+
 
 # %% ../nbs/41_lowering.ipynb #8c834a2c
 def _max_pool(L, a):
@@ -932,12 +956,17 @@ def _max_pool(L, a):
     pooled = F.max_pool2d(torch.zeros(1, *e.shape), k, s, p, d, a.ceil_mode)
     if pooled.isinf().any(): L.refuse('max-pooling with windows that lie in the padding')
     out = tuple(pooled.shape[1:])
-    e = _kept(e)
-    round_ = list(_taps(L, e, k, s, p, d, out))
+    e, same = _kept(e), _identities(e)
+    inside = p == (0, 0) and d == (1, 1) and out == _conv_shape(e.shape, out[0], k, s, p, d)
+    if inside and len(same.unique()) == len(same): taps, n = _picks(L, e, k, s, p, d, out), None
+    else: taps, n = _copies(e, same, k, s, p, d, out)
+    round_ = list(enumerate(taps))
     while len(round_) > 1:
-        pairs = [_larger(L, x, y) for x, y in zip(round_[::2], round_[1::2])]
+        pairs = [(j, _larger(L, x, y, None if n is None else i + n >= len(taps)))
+                 for (i, x), (j, y) in zip(round_[::2], round_[1::2])]
         round_ = pairs + round_[2*len(pairs):]
-    return _shaped(round_[0], (out[0], out[2])) if flat else round_[0]
+    best = round_[0][1]
+    return _shaped(best, (out[0], out[2])) if flat else best
 
 # %% ../nbs/41_lowering.ipynb #c41ecdd2
 _readers = dict(
@@ -1284,7 +1313,7 @@ def lower(
     if not isinstance(model, nn.Module):
         raise LoweringError(f'lower: expected an nn.Module, got {type(model).__name__}')
     shape = tuple(input_shape)
-    if not training: _refuse_training(model)
+    if not training: refuse_training(model)
     tensors = _named_tensors(model)
     if any(t.is_meta for t in tensors.values()):
         raise LoweringError('lower: expected weights, got a network on the device meta')
@@ -1304,7 +1333,9 @@ def _same_network(net, input_shape, dtype):
         raise LoweringError(f'lower: expected a network lowered in {dtype}, got {net.dtype}')
     return net
 
-def _refuse_training(model):
+def refuse_training(
+    model, # nn.Module
+):
     "Statistics of a batch and dropout are no function of one input"
     for name, m in model.named_modules():
         if m.training and isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)):

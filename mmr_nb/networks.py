@@ -8,7 +8,7 @@ __all__ = ['network_kinds', 'toy_network', 'init_weights', 'fc1', 'fc10', 'cnn',
            'LoweringError']
 
 # %% ../nbs/01_networks.ipynb #6bb17ed3
-import hashlib, json, math
+import copy, hashlib, json, math
 from pathlib import Path
 import torch, torch.nn as nn, torch.nn.functional as F
 from torch import Tensor
@@ -239,24 +239,30 @@ def build(
     return one(layers).eval()
 
 # %% ../nbs/01_networks.ipynb #961257e4
+def _layers(model):
+    "What `describe` gives; None for a network that only its owner's code can build"
+    try: return describe(model)
+    except ValueError: return None
+
 def copy_network(
-    model:nn.Sequential,    # network of supported layers
+    model:nn.Module,        # network
     weights:dict|None=None, # a state dict of it; None: its present one
-)->nn.Sequential:           # on the CPU, eval mode
-    "The network that a file of this one holds: built from its description, with its numbers"
-    state, net = model.state_dict() if weights is None else weights, build(describe(model))
+)->nn.Module:               # on the CPU, eval mode
+    "The network that a file of this one holds: built from its description, or a copy, with its numbers"
+    state, layers = model.state_dict() if weights is None else weights, _layers(model)
     # in the order of layers, whatever they are called
     values = [state[k].detach().cpu() for k in model.state_dict()]
+    net = copy.deepcopy(model).cpu().eval() if layers is None else build(layers)
     dtype = next((v.dtype for v in values if v.is_floating_point()), torch.float32)
     net.to(dtype).load_state_dict(dict(zip(net.state_dict(), values, strict=True)))
     return net
 
 def check_copy(
-    model:nn.Sequential,   # network
+    model:nn.Module,       # network
     input_shape:tuple,     # shape of one input
     who:str='check_copy',  # function that was called, for the message
-)->nn.Sequential:          # what a file of it holds
-    "Refuse a network that a file can't hold: not described, or another once it is read"
+)->nn.Module:              # what a file of it holds
+    "Refuse a network that is another once it is read from its file"
     net = copy_network(model)
     check_outputs(model, torch.empty(0, *input_shape, device=_device(model)), who, net)
     return net
@@ -267,7 +273,7 @@ def _device(model):
 # %% ../nbs/01_networks.ipynb #b3dbf776
 @exact_arithmetic
 def save_weights(
-    model:nn.Sequential,  # network of supported layers
+    model:nn.Module,      # network; of another class than nn.Sequential's layers: its weights only
     path,                 # file ending in .safetensors; its card goes beside it, ending in .json
     input_shape:tuple,    # shape of one input
     **card,               # anything else for the card that JSON can hold: data, scheme, epochs, ...
@@ -278,13 +284,19 @@ def save_weights(
     if path.suffix != '.safetensors':
         raise ValueError(f'save_weights: expected a path ending in .safetensors, got {path.name}')
     net = check_copy(model, input_shape, 'save_weights')
-    data = save({k: _smallest(v).contiguous() for k, v in net.state_dict().items()})
-    card = dict(card, input_shape=list(input_shape), layers=describe(model),
-                sha256=hashlib.sha256(data).hexdigest())
+    data = save({k: _smallest(v).contiguous().clone() for k, v in net.state_dict().items()})
+    card = dict(card, input_shape=list(input_shape), layers=_layers(model), sha256=hashlib.sha256(data).hexdigest())
+    if card['layers'] is None: card.update(module=type(model).__qualname__, outputs=_outputs(net, input_shape))
     text = json.dumps(card, indent=1).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data); write_file(path.with_suffix('.json'), text)
     return path
+
+def _outputs(model, input_shape):
+    "Logits at an input that is always the same, by which a card knows its network again"
+    with torch.no_grad():
+        net = lower(model, input_shape, torch.float64)
+        x = torch.rand(1, *input_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return net(x.to(net.device))[1][0].tolist()
 
 def _smallest(t):
     "float32 as float16 where that holds the same numbers"
@@ -294,7 +306,8 @@ def _smallest(t):
 def load_weights(
     path,                    # .safetensors with its card, .pt / .pth state dict, or the authors' .mat
     activation:str|None=None,# 'relu': what lies between the weights of a state dict without a card
-)->nn.Sequential:            # network, eval mode, with `.card` (a dict; at least 'input_shape')
+    model:nn.Module|None=None,# where the card can't tell the layers: a network of the class that was saved; a copy is filled
+)->nn.Module:                # network, eval mode, with `.card` (a dict; at least 'input_shape')
     "Read a network; the architecture comes from the card, or from shapes and the activation you name"
     path = Path(path)
     if activation not in (None, 'relu'):
@@ -307,7 +320,10 @@ def load_weights(
     readers = {'.safetensors': _load_safetensors, '.mat': _load_mat, '.pt': _load_pt, '.pth': _load_pt}
     if path.suffix not in readers:
         raise ValueError(f'load_weights: expected one of {sorted(readers)} (or .onnx for load_onnx), got {path.name}')
-    model, card = readers[path.suffix](path, activation)
+    if path.suffix == '.safetensors': model, card = _load_safetensors(path, model)
+    elif model is None: model, card = readers[path.suffix](path, activation)
+    else: raise ValueError(f'load_weights: a model goes with .safetensors and its card, got {path.name}; '
+                           'model.load_state_dict(...) takes a state dict')
     if activation and any(isinstance(m, nn.LeakyReLU) for m in model.modules()):
         raise ValueError(f"load_weights: expected ReLUs in {path.name}, as activation='relu' says, got "
                          "LeakyReLU on its card")
@@ -316,7 +332,7 @@ def load_weights(
     return model.eval()
 
 _own_card = ('other networks: build the module, load its state dict, and keep it by save_weights, whose card tells '
-             'the layers of an nn.Sequential, or by save_onnx (mmr_nb.interchange), which takes any forward pass')
+             'the layers of an nn.Sequential, or by save_onnx (mmr_nb.interchange), whose file needs no class of yours')
 
 # %% ../nbs/01_networks.ipynb #d7efadf1
 def _read_card(path, digest):
@@ -333,7 +349,7 @@ def _read_card(path, digest):
                          f'{card["sha256"]}, got {digest}')
     return card
 
-def _load_safetensors(path, activation):
+def _load_safetensors(path, model):
     from safetensors.torch import load
     data = path.read_bytes()
     card = _read_card(path, hashlib.sha256(data).hexdigest())
@@ -342,9 +358,28 @@ def _load_safetensors(path, activation):
                          f'{path.name}, '
                          'got none')
     state = {k: v.float() if v.dtype == torch.float16 else v for k, v in load(data).items()}
+    if card['layers'] is None: return _filled(path.name, model, card, state), card
+    if model is not None: raise ValueError(f'load_weights: the card of {path.name} tells the layers; expected no model')
     model, dtype = build(card['layers']), next(v.dtype for v in state.values() if v.is_floating_point())
     model.to(dtype).load_state_dict(state)
     return model, card
+
+def _filled(name, model, card, state):
+    "A copy of the owner's network with a file's weights, if it computes what was saved"
+    made = card['module']
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"load_weights: {name} holds the weights of a {made}, which only its owner's code can build; "
+                         f'expected such a network, as model={made}(...), got {type(model).__name__}')
+    net = copy.deepcopy(model).cpu().eval()
+    dtype = next(v.dtype for v in state.values() if v.is_floating_point())
+    try: net.to(dtype).load_state_dict(state)
+    except RuntimeError as e:
+        raise ValueError(f'load_weights: expected a {made} with the tensors of {name}: {e}') from None
+    got, saved = (torch.tensor(t, dtype=torch.float64) for t in (_outputs(net, card['input_shape']), card['outputs']))
+    if got.shape != saved.shape or not (got - saved).abs().max() <= 1e-6*saved.abs().max().clamp(min=1):
+        raise ValueError(f'load_weights: the model computes something else with the weights of {name} than what was '
+                         'saved; was its class changed?')
+    return net
 
 # %% ../nbs/01_networks.ipynb #453582bf
 def _load_pt(path, activation):

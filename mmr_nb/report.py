@@ -13,6 +13,7 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor
 from . import __version__
 from .certify import stage_table, statuses
+from .runs import write_file
 
 # %% ../nbs/16_report.ipynb #69f07783
 def error_curve(
@@ -265,7 +266,7 @@ def report(
     parts += ['<h2>Settings and versions</h2>',
               _listed({**(about or {}), **settings, **versions()})]
     page = _page(title, parts)
-    if file is not None: Path(file).write_text(page, encoding='utf-8')
+    if file is not None: write_file(file, page)
     return page
 
 # %% ../nbs/16_report.ipynb #d7342eec
@@ -320,5 +321,5 @@ def property_report(
                                            'reason'), table, (1,)), '<h2>Versions</h2>',
              _listed({**(about or {}), **versions()})]
     page = _page(title, parts)
-    if file is not None: Path(file).write_text(page, encoding='utf-8')
+    if file is not None: write_file(file, page)
     return page

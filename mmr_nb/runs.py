@@ -14,12 +14,13 @@ from torch import Tensor
 
 # %% ../nbs/45_runs.ipynb #2a2e8fed
 def write_file(
-    path,            # where; its folder exists
+    path,            # where; a folder that isn't there yet is made
     data,            # text or bytes
     sync:bool=False, # wait until it is on the disk, so that not even a power cut leaves neither this nor the one before
 )->None:
     "Write a file so that it is whole or absent (or the one before)"
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.{os.getpid()}.tmp')
     try:
         with open(part, 'wb') as f:

@@ -678,6 +678,8 @@ def _begin(run, settings, out, resume):
     log = _Log(settings, _weights(run.model), [], None if out is None else Path(out), None)
     if log.out is None: return log
     log.file = claim_run(log.out, resume)
+    if resume and not log.file.exists():
+        warnings.warn(f'train: {log.out.name} holds no run to go on with; it begins anew', stacklevel=3)
     if resume and log.file.exists():
         meta, tensors = read_checkpoint(log.file)
         check_same_run(log.file, {**_options, **meta['settings']}, {**_options, **settings})
@@ -785,10 +787,13 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
         if isinstance(v, int) and v >= 1: continue
         raise ValueError(f'train: expected {name} to be a whole number >= 1, got {v!r}')
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
-    net = lower(check_copy(model, data.input_shape, 'train') if to_file else model, data.input_shape, training=True)
+    if to_file: check_copy(model, data.input_shape, 'train')
+    net = lower(model, data.input_shape, training=True)
     if net.n_classes != data.n_classes:
         raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
-    made = json.dumps(describe(model)) if to_file else type(model).__name__
+    try: made = json.dumps(describe(model))
+    except ValueError:  # a class of its owner
+        made = json.dumps([type(model).__qualname__, {k: list(v.shape) for k, v in model.state_dict().items()}])
     return dict(data=data.name, data_sha256=digest(data.x_train, data.y_train), scheme=_jsonable(scheme),
                 epochs=epochs, batch_size=batch_size, val=val, seed=seed, architecture=made)
 
