@@ -552,22 +552,22 @@ def _one_ball(ball, method):
 tol_past = (0., 1e-12, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, .01, .1, .5) # steps on, relative to the distance from x
 
 def downhill(
-    net:Lowered, # network
+    f,           # margins [b] of points
     ball:Ball,   # whose norm measures the step, and whose box ends it
-    y:Tensor,    # true classes, [b]
-    w:Tensor,    # points, [b, *input_shape]
-)->Tensor:       # steps of norm 1, like w; 0 where the margin is flat or no number
-    "The step along which the margin falls most"
+    z:Tensor,    # points, [b, *input_shape]
+)->tuple:        # (margins [b]; steps of norm 1, like z; 0 where the margin is flat or no number)
+    "Margins, and the steps along which they fall most"
     with torch.enable_grad():
-        z = w.detach().clone().requires_grad_()
-        g, = torch.autograd.grad(margin(net(z)[1], y).sum(), z)
-    return steepest(-g.nan_to_num(0, 0, 0), ball.p, w, (ball.lo, ball.hi))
+        z = z.detach().clone().requires_grad_()
+        m = f(z)
+        g, = torch.autograd.grad(m.sum(), z)
+    return m.detach(), steepest(-g.nan_to_num(0, 0, 0), ball.p, z.detach(), (ball.lo, ball.hi))
 
 def _pushes(net, ball, y, w):
     "Steps from witnesses: on along the ray from x, then down the slope of the margin"
     def step(t, by): return lambda i: ball[i].pull_inside(w[i] + t*by[i])
     for t in tol_past: yield step(t, w - ball.x)
-    down = like(ball.norm(w - ball.x), w)*downhill(net, ball, y, w)
+    down = like(ball.norm(w - ball.x), w)*downhill(lambda z: margin(net(z)[1], y), ball, w)[1]
     for t in tol_past[1:]: yield step(t, down)
 
 # %% ../nbs/07_attacks.ipynb #656ad331
@@ -581,13 +581,8 @@ def short_descent(
     "Down the slope of a margin, in steps that shrink from a quarter of the radius, until one margin isn't positive"
     z = ball.project(z)
     for step in range(steps + 1):
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            m = f(z)
-            g, = torch.autograd.grad(m.sum(), z)
-        z, m = z.detach(), m.detach()
+        m, down = downhill(f, ball, z)
         if m.min() <= 0 or step == steps or time.monotonic() > end: return z, m
-        down = steepest(-g.nan_to_num(0, 0, 0), ball.p, z, (ball.lo, ball.hi))
         z = ball.project(z + like(ball.eps, z)/4*.7**step*down)
 
 # %% ../nbs/07_attacks.ipynb #e8075d89

@@ -378,7 +378,7 @@ def _verdict(body):
 
 # %% ../nbs/12_certify.ipynb #a4c88dfe
 class CertifyInterrupted(KeyboardInterrupt):
-    "Ctrl-C during `certify`; `.results` holds what was finished (other points are undecided)"
+    "Ctrl-C during `certify`; `.results` holds what was finished (other points are undecided, `solver` says 'interrupted')"
     def __init__(self, results): super().__init__('certify was interrupted'); self.results = results
 
 def _enough(asked, now):
@@ -444,9 +444,14 @@ def certify(
         tqdm.write(f'certify: {reused} of {len(y)} points re-used from {Path(out).name}, {len(new)} to do')
     frame = lambda: _frame(verdicts, settings, reused=reused, damaged=list(records.damaged))
     with tqdm(total=len(y), initial=reused, disable=not progress, desc='certify', unit='point') as bar:
+        left = {*new}
         try:
-            for k in _decide(pb, y, verdicts, new, plan, bar): records.save(names[k], _body(verdicts[k], plan.asked))
-        except KeyboardInterrupt: raise CertifyInterrupted(frame()) from None
+            for k in _decide(pb, y, verdicts, new, plan, bar):
+                records.save(names[k], _body(verdicts[k], plan.asked))
+                left.discard(k)
+        except KeyboardInterrupt:
+            for k in left: verdicts[k].solver = 'interrupted'*(verdicts[k].status == 'undecided')
+            raise CertifyInterrupted(frame()) from None
     return frame()
 
 # %% ../nbs/12_certify.ipynb #22724fd4

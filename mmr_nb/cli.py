@@ -191,7 +191,7 @@ def _report_run(history, images, out):
 # %% ../nbs/17_cli.ipynb #a1f2844c
 @call_parse
 def mmr_train(
-    data:str='mnist5k',     # data set: mnist5k, digits (come along), mnist, fmnist, gts, cifar10 (downloaded)
+    data:str='mnist5k',     # data set: mnist5k, digits (come along), mnist, fmnist, gts, cifar10 (downloaded), or a file .npz
     network:str='fc1',      # architecture of the paper: fc1, fc10 or cnn
     scheme:str='mmr',       # plain, at, kw, rs, mmr, mmr+at, mmr-dD, mmr-universal or mtl-ibp
     norm:str='inf',         # norm to be robust in: inf, 2 or 1
@@ -423,7 +423,7 @@ def _certified(net, x, y, radius, p, first, **options):
 @call_parse
 def mmr_certify(
     model:str=None,         # name in the zoo, or file: .onnx, .safetensors, .pt or .pth, the authors' .mat
-    data:str=None,          # data set of the test images, as mnist5k; not needed where the network's card names one
+    data:str=None,          # data set of the test images, as mnist5k, or a file .npz; not needed where the network's card names one
     eps:str=None,           # radius, as 0.1 or 8/255; the paper's for this data set and norm if not given
     norm:str='inf',         # norm of the perturbation: inf, 2 or 1
     points:str='0:100',     # test images: 0:1000, 7, or all

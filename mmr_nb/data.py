@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['paper_eps', 'tol_seconds', 'sizes', 'system_folders', 'cifar10_classes', 'data_sets', 'ImageData', 'stratified_split',
            'mnist5k', 'digits', 'DataUnavailable', 'data_folders', 'read_idx', 'mnist', 'fmnist', 'cifar10', 'gts',
-           'load_data', 'have', 'batches']
+           'image_file', 'load_data', 'have', 'batches']
 
 # %% ../nbs/00_data.ipynb #2093ae88
 import gzip
@@ -38,7 +38,7 @@ paper_eps = { # data set -> norm p -> radius
 class ImageData:
     "Images in [0,1] with labels, split for training and testing, and the paper's radii for them"
     name:str       # as `load_data` takes it
-    x_train:Tensor # images, [n, c, h, w], float32 in [0,1]
+    x_train:Tensor # images, [n, c, h, w], float32 in [0,1]; none where there is nothing to train on
     y_train:Tensor # labels, [n], int64 in 0..K-1
     x_test:Tensor  # images, [m, c, h, w]
     y_test:Tensor  # labels, [m]
@@ -46,7 +46,7 @@ class ImageData:
     eps:dict=field(default_factory=dict) # norm p -> radius the paper evaluates at
 
     def __post_init__(self):
-        _check_part(f'{self.name}, train', self.x_train, self.y_train, self.n_classes)
+        if len(self.x_train): _check_part(f'{self.name}, train', self.x_train, self.y_train, self.n_classes)
         _check_part(f'{self.name}, test', self.x_test, self.y_test, self.n_classes)
         if self.x_test.shape[1:] != self.x_train.shape[1:]:
             raise ValueError(f'{self.name}: train images are {tuple(self.x_train.shape[1:])}, test '
@@ -346,13 +346,42 @@ def gts(
 # %% ../nbs/00_data.ipynb #7761af1b
 data_sets = {f.__name__: f for f in (mnist5k, digits, mnist, fmnist, gts, cifar10)}
 
+def image_file(
+    path, # .npz of arrays x_test and y_test, and of x_train and y_train to train on
+)->ImageData: # without radii: the paper has none
+    "Your own images: [n, c, h, w] or [n, h, w], whole numbers from 0 to 255 or floats in [0,1]; labels from 0"
+    path = Path(path)
+    if not path.is_file(): raise ValueError(f'expected a file of images, found none at {path}')
+    try:
+        with np.load(path, allow_pickle=False) as f: arrays = {k: f[k] for k in f.files}
+    except Exception as e: raise ValueError(f'{path.name}: expected arrays that numpy.savez wrote: {e}') from None
+    if not {'x_test', 'y_test'} <= {*arrays} or ('x_train' in arrays) != ('y_train' in arrays):
+        raise ValueError(f'{path.name}: expected arrays x_test, y_test and, to train on, x_train and y_train, got '
+                         f'{", ".join(arrays) or "none"}')
+    x, y = ([arrays[f'{k}_{part}'] for part in ('train', 'test') if f'{k}_{part}' in arrays] for k in 'xy')
+    x, y = [_own_pixels(path.name, a) for a in x], [_own_labels(path.name, a) for a in y]
+    if len(x) == 1: x, y = [x[0][:0], *x], [y[0][:0], *y]
+    n_classes = int(max(t.max() for t in y if len(t))) + 1
+    return ImageData(str(path), x[0], y[0], x[1], y[1], tuple(map(str, range(n_classes))))
+
+def _own_pixels(name, a):
+    x = torch.from_numpy(a[:, None] if a.ndim == 3 else a)
+    if a.dtype == np.uint8: return x.float()/255
+    if a.dtype.kind != 'f': raise ValueError(f'{name}: expected images as uint8 or floats, got {a.dtype}')
+    return x.float()
+
+def _own_labels(name, a):
+    if a.dtype.kind not in 'iu': raise ValueError(f'{name}: expected labels as whole numbers, got {a.dtype}')
+    return torch.from_numpy(a.astype(np.int64))
+
 def load_data(
-    name:str, # one of `data_sets`
+    name:str, # one of `data_sets`, or a file .npz for `image_file`
     **kwargs, # `root` and `download`, or `test` and `seed` for the packaged sets
 )->ImageData:
     "The data set of that name"
+    if Path(name).suffix == '.npz': return image_file(name)
     if name not in data_sets:
-        raise ValueError(f"unknown data set {name!r}, expected one of {', '.join(data_sets)}")
+        raise ValueError(f"unknown data set {name!r}, expected one of {', '.join(data_sets)}, or a file .npz")
     return data_sets[name](**kwargs)
 
 def have(

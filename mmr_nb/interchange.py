@@ -909,8 +909,9 @@ def read_vnnlib(
     for e in _brackets(text, r.fail):
         head = e[0] if e and isinstance(e[0], str) else ''
         if head in ('declare-const', 'declare-fun'): r.declare(e)
+        elif head == 'exit': break
         elif head == 'assert' and len(e) == 2: asserted.append(r.formula(e[1], e.line))
-        elif head not in ('set-logic', 'set-info', 'set-option', 'check-sat', 'get-model', 'exit'):
+        elif head not in ('set-logic', 'set-info', 'set-option', 'check-sat', 'get-model'):
             r.fail(e.line, f'expected declare-const or (assert FORMULA), got {head[:40]!r} with '
                            f'{len(e)} parts')
     counts = {}

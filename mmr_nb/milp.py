@@ -279,7 +279,7 @@ class Best:
         deltas = torch.as_tensor(deltas, dtype=torch.float64).reshape(-1, *self.span.x.shape[1:])
         many = self.span.ball[[0]*len(deltas)]
         start = many.pull_inside(many.x + deltas.nan_to_num(0., 0., 0.))
-        step = self.span.eps*downhill(self.net, many, torch.full((len(start),), self.y), start)
+        step = self.span.eps*downhill(lambda z: self.margins_to(z).amin(1), many, start)[1]
         steps = torch.cat([start + s*step for s in tol_steps])
         self.note(self.span.ball[[0]*len(steps)].pull_inside(steps))
     @torch.no_grad()

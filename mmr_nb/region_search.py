@@ -21,7 +21,7 @@ from .ball import (check_input, dual, exact_arithmetic, margin, outwards, read_b
                          read_norm, read_options, row_norms, unlimited_ball)
 from .lowering import Lowered, lower_checked, rounding_errors
 from .distances import box_distances, projection
-from .attacks import linear_region_attack, settle_witness, short_descent, steepest
+from .attacks import downhill, linear_region_attack, settle_witness, short_descent
 from .bounds import certified_radius, intermediate_bounds, logit_limits, relu_lines
 from .branch import BranchResult, branch_and_bound, lr_ascent, split_gains, triangle_cost
 from .envelope import BoxUnits, priced_units, raise_minorants
@@ -820,16 +820,14 @@ _hopping = .1 # share of the time, at most
 
 def _down(local, best, rival, z, r, first, steps=60):
     "(lowest margins of rivals [n] on the way down from z within the ball of radius r, where) in steps that shrink to 0"
-    ball, x, low, at = best.within(r, len(z)), best.flat, torch.full((len(z),), inf).to(z), z
+    ball, low, at = best.within(r, len(z)), torch.full((len(z),), inf).to(z), z
+    margins = lambda z: local_values(local, z - best.flat)[:, local.k:].gather(1, rival[:, None])[:, 0]
     for step in range(steps):
-        z = ball.project(z).detach().requires_grad_()
-        with torch.enable_grad():
-            m = local_values(local, z - x)[:, local.k:].gather(1, rival[:, None])[:, 0]
-            g, = torch.autograd.grad(m.sum(), z)
-        z, m = z.detach(), m.detach()
+        z = ball.project(z)
+        m, down = downhill(margins, ball, z)
         lower = m < low
         low, at = torch.where(lower, m, low), torch.where(lower[:, None], z, at)
-        z = z + first*(1 - step/steps)*r*steepest(-g.nan_to_num(0, 0, 0), best.p, z, (ball.lo, ball.hi))
+        z = z + first*(1 - step/steps)*r*down
     return low, at
 
 def hop(

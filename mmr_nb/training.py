@@ -340,6 +340,7 @@ def _paper_values(
 def _universal_values(data):
     "MMR-Universal's settings for a data set (results/paper/mmr_universal.csv)"
     table = _read_table('mmr_universal.csv').set_index('dataset')
+    if data not in table.index: return {}
     values = {k: _number(table.loc[data, k]) for k in ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')}
     return dict(values, lr=5e-4 if data in ('mnist', 'fmnist') else 1e-3)
 
@@ -349,13 +350,15 @@ paper_schemes = ('plain', 'at', 'kw', 'rs', 'mmr', 'mmr+at', 'mmr-dD', 'mmr-univ
 def _paper_start(
     scheme, data, network, p):
     "(kind of scheme, its hyperparameters, those it must have) as the paper has them; `data` as in its tables"
-    if scheme == 'mmr-universal': return Universal, _universal_values(data), ()
+    if scheme == 'mmr-universal':
+        return Universal, _universal_values(data), ('lmbd_1', 'lmbd_inf', 'gamma_1', 'gamma_inf')
+    radii = paper_eps.get(data, {})
     if scheme in ('rs', 'mtl-ibp'):
         if p != inf: raise ValueError(f'paper_scheme: {scheme} is made for l_inf, got p = {p:g}')
-        eps = paper_eps[data].get(inf)
-        return (RS, dict(eps=eps), ('eps',)) if scheme == 'rs' else (MTLIBP, dict(eps=2*eps), ('eps',))
+        eps = radii.get(inf)
+        return (RS, dict(eps=eps), ('eps',)) if scheme == 'rs' else (MTLIBP, dict(eps=eps and 2*eps), ('eps',))
     hidden = 'interval' if network == 'cnn' else None
-    if scheme == 'kw': return KW, dict(eps=paper_eps[data].get(p), p=p, hidden=hidden), ('eps',)
+    if scheme == 'kw': return KW, dict(eps=radii.get(p), p=p, hidden=hidden), ('eps',)
     if scheme in ('plain', 'at'): return Plain, _paper_values(scheme, data, network, p), ()
     values = _paper_values('mmr' if scheme == 'mmr-dD' else scheme, data, network, p)
     alone = dict(n_rb=(0., 0.)) if scheme == 'mmr-dD' else {}
@@ -364,7 +367,7 @@ def _paper_start(
 # %% ../nbs/13_training.ipynb #349fb238
 def paper_scheme(
     scheme:str,        # one of `paper_schemes`
-    data:str,          # data set, as 'mnist'; 'mnist5k' and 'digits' take those of 'mnist'
+    data:str,          # data set, as 'mnist'; 'mnist5k' and 'digits' take those of 'mnist', a file .npz has none
     network:str,       # 'fc1' or 'cnn'; others need lmbd, gamma_rb and gamma_db among the changes
     p:float=inf,       # norm: inf or 2; rs and mtl-ibp: inf; mmr-universal is the same for all
     **changes,         # any hyperparameter to set otherwise, as lmbd=1.5
@@ -372,12 +375,12 @@ def paper_scheme(
     "A scheme with the paper's final hyperparameters (B.1; results/paper/hyperparameters.csv, mmr_universal.csv)"
     if scheme not in paper_schemes:
         raise ValueError(f'paper_scheme: expected a scheme among {", ".join(paper_schemes)}, got {scheme!r}')
-    if data not in paper_eps:
-        raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, got {data!r}')
+    if data not in paper_eps and Path(data).suffix != '.npz':
+        raise ValueError(f'paper_scheme: expected data among {", ".join(paper_eps)}, or a file .npz, got {data!r}')
     p = read_norm(p, 'paper_scheme')
     source = {'mnist5k': 'mnist', 'digits': 'mnist'}.get(data, data)
     steps = 40 if source in ('mnist', 'fmnist') else 7
-    at = dict(eps=paper_eps[data].get(p), p=p, steps=steps) if 'at' in scheme.split('+') else {}
+    at = dict(eps=paper_eps.get(data, {}).get(p), p=p, steps=steps) if 'at' in scheme.split('+') else {}
     at.update({k: changes.pop(k) for k in at if k in changes})
     kind, values, needed = _paper_start(scheme, source, network, p)
     values.update(changes)
@@ -385,7 +388,7 @@ def paper_scheme(
     if unknown:
         known = ", ".join([*kind.__dataclass_fields__, *at])
         raise ValueError(f'paper_scheme: {scheme} has no hyperparameter {", ".join(sorted(unknown))}; it has {known}')
-    missing = sorted(k for k in needed if values.get(k) is None)
+    missing = sorted(k for k in {*needed, *at} if {**values, **at}.get(k) is None)
     if missing:
         where = f'{scheme} on {data}, {network}, p = {p:g}'
         raise ValueError(f"paper_scheme: the paper has no values for {where}: give {', '.join(missing)}")
@@ -606,7 +609,8 @@ def _batch(run, work, batch, noise):
 def _epoch(run, work, epoch, bar):
     "One pass over the training images; means of the objective's parts, and the schedules' values at its end"
     n = len(work.x)
-    order = torch.randperm(n, generator=run.generator).split(work.batch_size)
+    order = list(torch.randperm(n, generator=run.generator).split(work.batch_size))
+    if len(order) > 1 and len(order[-1]) == 1: order[-2:] = [torch.cat(order[-2:])]  # one image has no statistics
     sums, noise = {}, _noise(run, work.seed, epoch)
     run.model.train()
     for i, batch in enumerate(order):
@@ -735,6 +739,7 @@ def _loop(run, work, log, progress, callback):
     "Epochs until the run is over, with the first process's progress bar"
     if run.options['processes'] > 1: _same_start(run.model)
     steps = math.ceil(len(work.x)/work.batch_size)
+    if len(work.x) % work.batch_size == 1 < steps: steps -= 1
     shown = dict(total=work.epochs*steps, initial=len(log.rows)*steps, desc=f'train {run.scheme.name}', unit='batch')
     with tqdm(disable=not progress or run.rank > 0, **shown) as bar:
         while len(log.rows) < work.epochs:
@@ -780,6 +785,7 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
         raise ValueError(f'train: expected an nn.Module to train, got {type(model).__name__}')
     if not isinstance(data, ImageData):
         raise ValueError(f"train: expected an ImageData, as load_data('digits') gives, got {type(data).__name__}")
+    if not len(data.x_train): raise ValueError(f'train: {data.name} has no training images')
     if not (hasattr(scheme, 'loss') and is_dataclass(scheme)):
         kinds = 'a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`'
         raise ValueError(f'train: expected {kinds}, got {scheme!r}')
