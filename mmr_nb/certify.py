@@ -38,7 +38,7 @@ statuses = ('certified', 'falsified', 'undecided')
 tol_radius = 1e-7  # certified radii shrink by this times (radius + norm of x)
 tol_margin = 1e-7  # margins must exceed this times the largest logit possible on the ball
 tol_minimal = 1e-5 # how far past the boundary a minimal example may be moved, relative to its distance
-proof_revision = 4 # raised with every fault mended that could have made a certificate wrong
+proof_revision = 5 # raised with every fault mended that could have made a certificate wrong
 
 @dataclass
 class Verdict:

@@ -20,7 +20,7 @@ import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 from .ball import exact_arithmetic, read_ball
-from .lowering import lower, refuse_training
+from .lowering import check_outputs, lower, refuse_training
 from .attacks import falsify
 from .bounds import How, centre_of, hidden_bounds, interval_bounds, margin_bounds, relu_lines
 from .runs import make_folder, write_file
@@ -1526,6 +1526,7 @@ def _network(network, input_shape, prop, who='verify'):
                torch.zeros(1))
     if own.device.type != 'cpu':
         raise ValueError(f'{who}: expected a network on the CPU, got one on {own.device}')
+    if file is None: check_outputs(net, torch.zeros(1, *shape), who)  # as it is called, training mode or not
     with torch.no_grad():
         out = copy.deepcopy(net).double().eval()(torch.zeros(2, *shape, dtype=torch.float64))
     if not isinstance(out, Tensor) or out.flatten(1).shape[1] != prop.n_outputs:

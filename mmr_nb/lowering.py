@@ -926,8 +926,10 @@ def _identities(e):
     "A number for each entry of an expression, the same for copies of one entry, [n]"
     last = [ops[-1] for _, ops in e.terms if ops and isinstance(ops[-1], Select)]
     if len(last) < len(e.terms): return torch.arange(math.prod(e.shape))
-    told = [s.index.double().cpu() for s in last]
-    if e.bias is not None: told.append(e.bias.detach().flatten().double().cpu())
+    told = [s.index for s in last]
+    # of constants that are equal once they are rounded, what stands behind them has to be equal as well
+    if e.bias is not None: told += [t.detach().flatten() for t in (e.bias, _behind((), e, e.shape))]
+    told = [t.double().cpu() for t in told]
     return torch.stack(told).unique(dim=1, return_inverse=True)[1]
 
 def _copies(e, same, k, s, p, d, out):

@@ -15,7 +15,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .ball import Ball, check_input, exact_arithmetic, read_ball, read_labels, read_options
-from .lowering import Lowered, chain, lower_checked
+from .lowering import Lowered, chain, lower_checked, run_back
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
 from .solver import (Program, ask_worker, dual_bound, grace_seconds, mip_bound,
@@ -97,7 +97,7 @@ def _underflow(net, span, layers):
     size, terms = (span.x.abs().flatten() + span.hi - span.lo).sum(), len(span.lo)
     worst = torch.ones(()).double()
     for k, (affine, _) in enumerate(chain(net)[:len(layers) + 1]):
-        size = size + affine.bias.abs().sum() + (sum(layers[k-1].ub - layers[k-1].lb) if k else 0)
+        size = size + affine.bias_size.sum() + (sum(layers[k-1].ub - layers[k-1].lb) if k else 0)
         g = torch.ones(1, *affine.out_shape).double()
         for op in reversed(affine.ops): g = op.map(torch.abs).transpose(g)
         worst, terms = worst*affine.swell*g.max().clamp(min=1), terms + affine.bias.numel()
@@ -109,6 +109,10 @@ class _Sums:
     def __init__(self): self.const, self.lo, self.hi, self.size, self.slack = 0., 0., 0., 0., 0.
     def constant(self, h, t, size): # h @ t, whose terms are at most |h| @ size
         self.const, self.size = self.const + h @ t, self.size + h.abs() @ size
+    def rounding(self, affine, h, sizes): # what h may lose on its way through a step whose inputs are at most `sizes`
+        size = run_back([op.map(torch.abs) for op in affine.ops], h.abs().reshape(-1, *affine.out_shape)).flatten(1)
+        share = 1.01*torch.finfo(torch.float64).eps*(affine.n_terms(back=True) + 2)
+        self.slack = self.slack + share*size @ sizes
     def unit(self, w, low, high): # weights on unstable units' outputs, which lie between low and high
         self.lo = self.lo + w.clamp(min=0) @ low + w.clamp(max=0) @ high
         self.hi = self.hi + w.clamp(min=0) @ high + w.clamp(max=0) @ low
@@ -134,9 +138,11 @@ def pull_rows(
     "Weights sent back through stable units to the unstable ones and the input"
     affines, columns, values, sums = [a for a, _ in chain(net)], [], [], _Sums()
     for k in range(len(layers), -1, -1):
-        bias = affines[k].bias.flatten()
-        sums.constant(h, bias, bias.abs())
-        h = affines[k].transpose(h.reshape(-1, *affines[k].out_shape)).flatten(1)
+        affine, sizes = affines[k], span.x.abs().flatten() + span.hi - span.lo
+        if k: sizes = torch.maximum(layers[k-1].lb.abs(), layers[k-1].ub.abs())
+        sums.constant(h, affine.bias.flatten(), affine.bias_size.flatten())
+        sums.rounding(affine, h, sizes)
+        h = affine.transpose(h.reshape(-1, *affine.out_shape)).flatten(1)
         if k == 0: break
         more, where = _stay(layers[k-1], h, sums)
         values, columns, h = values + more, columns + where, h*layers[k-1].gain
