@@ -676,7 +676,9 @@ def choose_units(
 )->Tensor:         # open units, [B]
     "The unit to split in each part: the one whose halves gain most"
     w, t, seen = half_spaces(local, parts)
-    cost = triangle_cost(seen, parts.lb, parts.ub)
+    # the best slope of a lower line loses nothing: only units with a line above do
+    cost = triangle_cost(seen.clamp(max=0), parts.lb, parts.ub)
+    cost = torch.where(cost.amax(1, keepdim=True) > 0, torch.where(cost > 0, cost, -1.), triangle_cost(seen, parts.lb, parts.ub))
     top = cost.topk(min(candidates, local.k), dim=1)
     again = torch.arange(len(parts)).repeat_interleave(top.indices.shape[1])
     halves = split_parts(parts[again], top.indices.flatten())
@@ -876,6 +878,7 @@ class _Branch:
         self.worth = effort.worth
         self.pace = 0. # seconds that a part took
         self.start, self.spent = time.monotonic(), 0. # of these, seconds of programs
+        self.luck = 0. # share of the last programs that moved their part, older ones counting less
         self.enter(best.ub)
     @property
     def nearest(self): return self.heap[0][0] if self.heap else inf # of the open parts
@@ -1050,7 +1053,9 @@ def solve_part(
     return torch.from_numpy(a.x[:local.A.shape[1]]), _measured(best, part, *half_spaces(local, part)[:2])
 
 # %% ../nbs/11_region_search.ipynb #7860b611
-_program_share = .5          # of the search's time
+_program_share = .2, .5 # of the search's time: elsewhere, and where programs are worth it:
+_lucky = .1 # from this share of the last programs on that moved their part
+_near_end = .9998 # and from this share of the radius on, where first-order steps hardly move a part
 _largest_program = 2_000_000 # entries of its rows
 
 @patch
@@ -1070,10 +1075,11 @@ def asked(self:_Branch, parts):
     if self.best.p == 2 or self.local.k*(2*self.local.k + self.local.A.shape[1]) > _largest_program: return parts
     done, known = [], self.best.ub
     for j in range(len(parts)):
-        start = time.monotonic()
-        tired = self.spent > _program_share*(start - self.start)
+        start, dist = time.monotonic(), parts.dist[j].item()
+        tired = self.spent > _program_share[self.luck > _lucky or dist > _near_end*known]*(start - self.start)
         if tired or self.best.ub < known or not parts.free[j].any(): break
         done.append(self.solved(parts[j:j+1]))
+        self.luck += .1*((done[-1].dist.item() > dist*(1 + tol_exact)) - self.luck)
         self.spent += time.monotonic() - start
     parts = Parts.cat([*done, parts[len(done):]])
     return parts[parts.dist < self.best.goal]
