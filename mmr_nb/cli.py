@@ -269,16 +269,27 @@ def read_results(
     results.attrs = {k: about[k] for k in ('settings', 'robust_error_lb', 'robust_error_ub')}
     return results
 
-def _claim_table(out, file, asked):
-    "An error where a folder holds the table of another question, which would be lost"
+def _claim_table(out, file, asked, points, n):
+    "An error where a folder holds the table of another question or of more points, which would be lost"
     if not out or not (Path(out)/file).is_file(): return
-    held = json.loads((Path(out)/file).read_text())
+    held, asked = json.loads((Path(out)/file).read_text()), dict(asked, model=os.path.normpath(asked['model']))
+    if 'model' in held: held['model'] = os.path.normpath(held['model'])
     if other := [f'{k}: {held[k]} there, {v} asked for' for k, v in asked.items() if k in held and held[k] != _plain(v)]:
         raise ValueError(f'--out: {Path(out).name} holds the results of another question ({"; ".join(other)}); '
                          'choose another folder')
+    new, old = (parse_points(p, n) for p in (points, held.get('points', points)))
+    if not new.start <= old.start <= old.stop <= new.stop:
+        raise ValueError(f'--out: {Path(out).name} holds the results of points {held["points"]}, got {points}: ask for '
+                         'them as well, which takes no time, or choose another folder')
 
 
 # %% ../nbs/17_cli.ipynb #3350012f
+def _check_file(file, option):
+    "Refuse, before anything is computed, a file that can't be written"
+    if not file: return
+    make_folder(Path(file).parent, option)
+    if Path(file).is_dir(): raise ValueError(f'{option}: expected a file, got the folder {file}')
+
 exit_codes = dict(unsat=0, sat=3, unknown=4)  # of `mmr_certify --property`
 
 def _answer_properties(
@@ -288,15 +299,15 @@ def _answer_properties(
     workers:int=1,       # processes for the searches
     out:str|None=None,   # file for the result, as VNN-COMP wants it; of many: the CSV, required
     page:str|None=None,  # file for an HTML report
+    activation:str|None=None, # 'relu': what lies between the weights of a state dict
 )->int:                  # exit code
     "Print the verdict on a property and its witness, or a line for each of many"
     check_limits(timeout)
-    for file, option in ((out, '--out'), (page, '--report')):
-        if file: make_folder(Path(file).parent, option)
+    for file, option in ((out, '--out'), (page, '--report')): _check_file(file, option)
     if Path(prop).is_dir() or Path(prop).suffix == '.csv':
         return _answer_many(model, prop, timeout, workers, out, page)
     if not model: raise ValueError('expected a network, as --model net.onnx')
-    net = model if Path(model).suffix == '.onnx' else _load_network(model, 'relu')
+    net = model if Path(model).suffix == '.onnx' else _load_network(model, activation)
     shape = None if net is model else getattr(net, 'card', {}).get('input_shape')
     answer = verify(net, prop, timeout, workers, input_shape=shape)
     text = answer.verdict + (f'\n{witness_text(answer)}' if answer.verdict == 'sat' else '')
@@ -313,6 +324,8 @@ def _answer_many(model, source, timeout, workers, out, page):
     "A line for each of many questions, their results in a CSV; exit code 1 where one of them went wrong"
     if not out: raise ValueError('expected a file for the results of many properties, as --out results.csv')
     source = Path(source)
+    if model and Path(model).suffix != '.onnx':
+        raise ValueError(f'many properties are asked of an ONNX file, got {model}: save_onnx (mmr_nb.interchange) writes one')
     if model: questions = [(model, p, timeout) for p in sorted(source.rglob('*.vnnlib'))]
     else: questions = read_instances(source, timeout)
     if not questions: raise ValueError(f'expected properties, .vnnlib, in {source}, got none')
@@ -324,13 +337,18 @@ def _answer_many(model, source, timeout, workers, out, page):
     return 1 if counts['error'] else 0
 
 # %% ../nbs/17_cli.ipynb #23107d0a
+def _asked_shape(net): return getattr(net, 'input_shape', None) or getattr(net, 'card', {}).get('input_shape')
+
 def fit_images(
     net,       # network
     x:Tensor,  # images, [n, C, H, W]
 )->Tensor:     # as the network takes them, [n, *input_shape]
     "Images in the shape that a network of another tool asks for, where it says so"
-    shape = getattr(net, 'input_shape', None)
+    shape = _asked_shape(net)
     if shape is None or x[0].numel() != math.prod(shape): return x
+    wide = lambda sizes: [s for s in sizes if s > 1]
+    if len(wide(shape)) > 1 and wide(shape) not in (wide(x.shape[1:]), wide((*x.shape[2:], x.shape[1]))):
+        raise ValueError(f'expected images {list(shape)}, as the network takes them, got {list(x.shape[1:])}')
     # channels last, as in TensorFlow
     if tuple(shape) == (*x.shape[2:], x.shape[1]) != tuple(x.shape[1:]): x = x.movedim(1, -1)
     return x.reshape(len(x), *shape)
@@ -340,7 +358,7 @@ def _asked_images(net, data, points):
     data = data or getattr(net, 'card', {}).get('data')
     if not data: raise ValueError('expected the data set of the test images, as --data mnist: the network names none')
     images = load_data(data)
-    asked, has = getattr(net, 'input_shape', None) or getattr(net, 'card', {}).get('input_shape'), images.input_shape
+    asked, has = _asked_shape(net), images.input_shape
     if asked and math.prod(asked) != math.prod(has):
         raise ValueError(f'expected images {list(asked)}, as the network takes them; {data} has {list(has)}')
     which = parse_points(points, len(images.x_test))
@@ -376,15 +394,16 @@ def _nearest_all(
 )->tuple:         # (table: label, lb, ub, exact, regions, seconds; nearest adversarial images by row)
     "The minimal adversarial perturbation of every image, or two bounds of it"
     lowered = lower_checked(net, x, 'mmr_certify', torch.float64)
-    question = dict(network=network_digest(lowered), p=str(p), timeout=timeout, proofs=proof_revision)
+    question = dict(network=network_digest(lowered), p=str(p), proofs=proof_revision)
     records = Records(out, question, 'mmr_certify')
     rows, images = [], {}
     for k in range(len(x)):
         name = digest(x[k:k+1], y[k:k+1])[:24]
-        if (row := records.load(name)) is None:
-            row = _nearest(lowered, x[k:k+1], y[k:k+1], p, timeout)
+        row = records.load(name)
+        if row is None or not (row['exact'] or row['timeout'] >= timeout):
+            row = dict(_nearest(lowered, x[k:k+1], y[k:k+1], p, timeout), timeout=timeout)
             records.save(name, row)
-        rows.append({n: v for n, v in row.items() if n != 'witness'})
+        rows.append({n: v for n, v in row.items() if n not in ('witness', 'timeout')})
         if row['witness']: images[k] = np.array(row['witness']).reshape(x.shape[1:])
         show(rows[-1])
     return pd.DataFrame(rows), images
@@ -440,30 +459,31 @@ def mmr_certify(
     with one_line_errors('mmr_certify'):
         if property:
             asked = dict(data=data, eps=eps, norm=norm != 'inf', points=points != '0:100', minimal=minimal,
-                         solver=solver != 'cbc', activation=activation)
+                         solver=solver != 'cbc')
             if wrong := [f'--{k}' for k, v in asked.items() if v]:
                 raise ValueError(f'--property: expected no {" and no ".join(wrong)}, which belong to test images')
             check_limits(timeout, workers)
-            sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report))
+            sys.exit(_answer_properties(model, property, timeout, workers or 1, out, report, activation))
         if not model: raise ValueError('expected a network, as --model mnist-cnn-linf-mmr+at or --model net.onnx')
         check_limits(timeout, workers)
-        if report: make_folder(Path(report).parent, '--report')
+        _check_file(report, '--report')
         p, eps = parse_norm(norm), None if eps is None else parse_radius(eps)
         net = _load_network(model, activation)
         about, images, x, y, first = _asked_images(net, data, points)
         about['model'] = str(model)
         if minimal:
-            for given, option in ((eps is not None, '--eps'), (report, '--report')):
+            for given, option in ((eps is not None, '--eps'), (report, '--report'), (workers, '--workers'),
+                                  (solver != 'cbc', '--solver')):
                 if given: raise ValueError(f'--minimal: expected no {option}')
             asked = dict(about, norm=norm)
-            _claim_table(out, 'minimal.json', {k: asked[k] for k in ('model', 'data', 'norm')})
+            _claim_table(out, 'minimal.json', {k: asked[k] for k in ('model', 'data', 'norm')}, points, len(images.x_test))
             found = _nearest_all(net, x, y, p, timeout, out, lambda r: print(*r.values(), sep=',', flush=True))
             return _tell_nearest(*found, first, dict(asked, timeout=timeout), out)
         if eps is None and p not in images.eps:
             raise ValueError(f'{about["data"]} has no radius for norm {norm}: give --eps')
         radius, options = images.eps[p] if eps is None else eps, dict(timeout=timeout, workers=workers, solver=solver)
         about.update(norm=norm, eps=radius)
-        _claim_table(out, 'certify.json', {k: about[k] for k in ('model', 'data', 'norm', 'eps')})
+        _claim_table(out, 'certify.json', {k: about[k] for k in ('model', 'data', 'norm', 'eps')}, points, len(images.x_test))
         results, seconds, cut = _certified(net, x, y, radius, p, first, out=out, **options)
         _tell(results, f'{norm} {radius:g}', out, dict(about, seconds=seconds, interrupted=cut))
         if report: _show(results, x, y, report, about)

@@ -167,7 +167,11 @@ _layer_args = {nn.Linear: ('in_features', 'out_features'), nn.Flatten: (), nn.Re
     nn.Conv2d: ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation', 'groups'),
     nn.AvgPool2d: ('kernel_size', 'stride', 'padding', 'ceil_mode', 'count_include_pad', 'divisor_override'),
     nn.BatchNorm1d: ('num_features', 'eps'), nn.BatchNorm2d: ('num_features', 'eps'),
-    Normalize: ('mean', 'std')}
+    nn.ConvTranspose2d: ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'output_padding',
+                         'dilation', 'groups'),
+    nn.MaxPool2d: ('kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode'), nn.AdaptiveAvgPool2d: ('output_size',),
+    nn.Upsample: ('size', 'scale_factor', 'mode'), nn.ReLU6: (), nn.Hardtanh: ('min_val', 'max_val'),
+    nn.PReLU: ('num_parameters',), Normalize: ('mean', 'std')}
 
 # methods that decide what a module computes
 _calls = ('forward', '__call__', '_call_impl', '_wrapped_call_impl')

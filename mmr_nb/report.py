@@ -273,10 +273,10 @@ def report(
 def _verdict_parts(results):
     "The numbers in front, and the table by stage"
     counts = results.status.value_counts()
-    attrs, eps = results.attrs, results.attrs.get('settings', {}).get('eps')
-    n = len(results)
+    attrs, eps, n = results.attrs, results.attrs.get('settings', {}).get('eps'), len(results)
     least, largest = (results.status == 'falsified').mean(), (results.status != 'certified').mean()
-    what = f'{n} points' + (f', radius {eps:g}, norm {attrs["settings"]["p"]}' if eps is not None
+    radius = eps if isinstance(eps, str) else f'{eps or 0.:g}'
+    what = f'{n} points' + (f', radius {radius}, norm {attrs["settings"]["p"]}' if eps is not None
                             else '')
     between = ' to '.join(dict.fromkeys((f'{least:.1%}', f'{largest:.1%}')))
     clean = int(((results.status == 'falsified') & (results.ub == 0)).sum())
@@ -293,6 +293,7 @@ def _verdict_parts(results):
 def _chart_parts(results):
     "Both charts with captions"
     eps = results.attrs.get('settings', {}).get('eps', 0.)
+    if isinstance(eps, str): eps = 0.  # one a point
     return ['<h2>By radius</h2><div class="charts">',
             f'<figure>{curve_chart(results.lb, results.ub, eps)}<figcaption>Robust error: at least '
             f'the red line (witnesses), at most the blue one (proofs). Dotted: the radius asked '

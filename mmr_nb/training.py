@@ -448,7 +448,8 @@ def _final_objective(scheme, model, x, y, generator, batch_size=500):
 # %% ../nbs/13_training.ipynb #50b76d25
 def _jsonable(v):
     "Settings as plain JSON: schemes by name and field, infinity as a word"
-    if is_dataclass(v): return dict(name=v.name, **{k: _jsonable(getattr(v, k)) for k in v.__dataclass_fields__})
+    if is_dataclass(v): return dict(name=v.name) | {k: _jsonable(getattr(v, k)) for k in v.__dataclass_fields__}
+    if isinstance(v, Tensor): return v.tolist()
     if isinstance(v, dict): return {k: _jsonable(w) for k, w in v.items()}
     if isinstance(v, (list, tuple)): return [_jsonable(w) for w in v]
     return str(v) if isinstance(v, float) and not math.isfinite(v) else v
@@ -771,7 +772,9 @@ def train(
     settings = _settings(model, data, scheme, epochs, batch_size, val, seed, out is not None)
     work = _work(data, val, epochs, batch_size, seed, device)
     run = _make_run(model, scheme, options, seed, device, rank)
-    log = _begin(run, {**settings, **options, **(start or {})}, out, resume)
+    settings = {**settings, **options, **(start or {})}
+    _check_about(settings, about or {})
+    log = _begin(run, settings, out, resume)
     _loop(run, work, log, progress, callback)
     if run.mean: model.load_state_dict(run.mean)
     model.eval()
@@ -779,6 +782,14 @@ def train(
     return log.history
 
 # %% ../nbs/13_training.ipynb #854f10e3
+def _check_about(settings, about):
+    "Refuse, before anything is computed, what a card can't hold"
+    own = {*settings, 'epoch', 'seconds', 'val_error', 'torch', 'python', 'device', 'layers', 'sha256', 'input_shape'}
+    if taken := sorted(own & {*about}): raise ValueError(f'train: about has {", ".join(taken)}, which the card tells itself')
+    for name, values in dict(about=about, settings=settings).items():
+        try: json.dumps(values)
+        except TypeError as e: raise ValueError(f'train: {name}: expected what JSON can hold: {e}') from None
+
 def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     "What makes a run what it is, as JSON; bad values are errors before anything is computed"
     if not isinstance(model, nn.Module):
@@ -786,7 +797,7 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     if not isinstance(data, ImageData):
         raise ValueError(f"train: expected an ImageData, as load_data('digits') gives, got {type(data).__name__}")
     if not len(data.x_train): raise ValueError(f'train: {data.name} has no training images')
-    if not (hasattr(scheme, 'loss') and is_dataclass(scheme)):
+    if not (is_dataclass(scheme) and all(hasattr(scheme, k) for k in ('loss', 'name', 'lr'))):
         kinds = 'a scheme such as Plain() or MMR(...), a dataclass with `name`, `lr` and `loss`'
         raise ValueError(f'train: expected {kinds}, got {scheme!r}')
     for name, v in dict(epochs=epochs, batch_size=batch_size).items():
@@ -795,6 +806,7 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
     if not 0 <= val < 1: raise ValueError(f'train: expected val, a share, in [0, 1), got {val}')
     if to_file: check_copy(model, data.input_shape, 'train')
     net = lower(model, data.input_shape, training=True)
+    if net.dtype != torch.float32: raise ValueError(f'train: expected a network in float32, got {net.dtype}; model.float()')
     if net.n_classes != data.n_classes:
         raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
     try: made = json.dumps(describe(model))
