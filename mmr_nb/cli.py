@@ -87,7 +87,7 @@ def one_line_errors(
     "Bad input, missing data and Ctrl-C as one line on stderr instead of a traceback"
     try: yield
     except KeyboardInterrupt:
-        print(f'\n{command}: interrupted; what was finished is kept', file=sys.stderr)
+        print(f'\n{command}: interrupted; what was written is kept', file=sys.stderr)
         sys.exit(130)
     except (ValueError, OverflowError, ImportError, DataUnavailable, TrainingStopped, OSError) as e:
         print(f'{command}: error: ' + ' '.join(str(e).split()), file=sys.stderr)
@@ -266,7 +266,7 @@ def read_results(
     results.insert(results.columns.get_loc('solver') + 1, 'witness', [found.get(k) for k in results['index']])
     results['solver'] = results.solver.fillna('')
     about = json.loads((out/'certify.json').read_text())
-    results.attrs = {k: about[k] for k in ('settings', 'robust_error_lb', 'robust_error_ub')}
+    results.attrs = {k: v for k, v in about.items() if k not in ('stages', 'machine')}
     return results
 
 def _claim_table(out, file, asked, points, n):

@@ -91,7 +91,7 @@ def _gemm(n, a, b, c=None):
     W = W if alpha == 1 else alpha*W
     if c is None: return F.linear(a, W)
     c = c if beta == 1 else beta*c
-    if not n.given[2] and c.numel() == len(W): return F.linear(a, W, c.reshape(-1))
+    if not n.given[2] and c.numel() == len(W) and c.shape[-1] == len(W): return F.linear(a, W, c.reshape(-1))
     if n.given[2] and c.dim() < 3: c = c.reshape(len(c), *(1,)*(3 - c.dim()), *c.shape[1:])
     return F.linear(a, W) + c
 
@@ -337,6 +337,20 @@ def _blocks(n, x, to_space):
     return F.pixel_shuffle(x, k).unsqueeze(1)
 
 # %% ../nbs/15_interchange.ipynb #f2816a2c
+def _resize(n, x, roi=None, scales=None, sizes=None):
+    "Each axis by its nearest entries"
+    places = dict(half_pixel=lambda i, s: (i + .5)/s - .5, asymmetric=lambda i, s: i/s)
+    nearest = dict(round_prefer_floor=lambda t: np.ceil(t - .5), round_prefer_ceil=lambda t: np.floor(t + .5),
+                   floor=np.floor, ceil=np.ceil)
+    place, near = n.get('coordinate_transformation_mode', 'half_pixel'), n.get('nearest_mode', 'round_prefer_floor')
+    if n.get('mode', 'nearest') != 'nearest' or place not in places or n.get('axes') or not (scales or sizes):
+        _refuse(f'resizing in mode {n.get("mode", "nearest")}, {place}; expected nearest')
+    for axis, m in enumerate(x.shape[1:]):
+        k = sizes[axis] if sizes else int(m*scales[axis])
+        at = nearest[near](places[place](np.arange(k), k/m if sizes else scales[axis]))
+        if k != m: x = _picked(x, axis + 1, at.clip(0, m - 1))
+    return x
+
 def _global_max(n, x):
     f = F.max_pool2d if x.dim() == 5 else F.max_pool1d
     return f(_image(x), list(x.shape[3:])).unsqueeze(1)
@@ -356,11 +370,11 @@ _operations = dict(
     ReduceMean=_reduced(True), ReduceSum=_reduced(False),
     Flatten=_flatten, Reshape=_reshape, Transpose=_permute, Squeeze=_squeeze, Unsqueeze=_unsqueeze,
     Concat=_concat, Slice=_slice, Gather=_gather, Split=_split, Pad=_pad, Expand=_expand,
-    Tile=lambda n, x, k: x.repeat(1, *k), Identity=lambda n, x: x, Dropout=_dropout, Cast=_cast,
+    Tile=lambda n, x, k: x.repeat(1, *k), Resize=_resize, Identity=lambda n, x: x, Dropout=_dropout, Cast=_cast,
     DepthToSpace=lambda n, x: _blocks(n, x, True), SpaceToDepth=lambda n, x: _blocks(n, x, False))
 
 # inputs that are numbers to us, not weights; whole numbers always are
-_static = dict(Clip=(1, 2), Pad=(2,))
+_static = dict(Clip=(1, 2), Pad=(2,), Resize=(1, 2))
 _foldable = set('''Constant ConstantOfShape Identity Reshape Flatten Transpose Squeeze Unsqueeze
     Concat Gather Slice Split Cast Shape Size Range Expand Add Sub Mul Div Neg Abs Sqrt Reciprocal
     Pow Exp Log Floor Ceil Mod Max Min Sum ReduceProd ReduceSum ReduceMean ReduceMax ReduceMin
@@ -668,7 +682,10 @@ def save_onnx(
         _exported(model, torch.zeros(2, *input_shape, dtype=own), temporary, opset)
         _check_same(model, load_onnx(temporary), input_shape, own)
         os.replace(temporary, file)
-    except (ValueError, OSError): raise
+    except OSError: raise
+    except ValueError as e:
+        fixed = '; in the forward pass, len(x) fixes the number of inputs, x.shape[0] does not'*('[2, ' in str(e))
+        raise ValueError(str(e).replace(temporary.name, file.name) + fixed) from None
     except Exception as e:
         raise ValueError(f'save_onnx: PyTorch cannot export this network: {_first_line(e)}') from None
     finally: temporary.unlink(missing_ok=True)

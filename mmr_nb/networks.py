@@ -210,7 +210,7 @@ def _describe(m, place):
     if type(m) not in _layer_args:
         raise ValueError(f'{where}: no layer that a file can describe: '
                          f'{", ".join(t.__name__ for t in _layer_args)}; save_onnx (mmr_nb.interchange) '
-                         'keeps any network')
+                         'keeps other networks')
     if type(m) is nn.Flatten: _check_flatten(m, where)
     if getattr(m, 'padding_mode', 'zeros') != 'zeros':
         raise ValueError(f"{where}: expected padding_mode='zeros', got {m.padding_mode!r}")
@@ -376,7 +376,8 @@ def _filled(name, model, card, state):
     made = card['module']
     if not isinstance(model, nn.Module):
         raise ValueError(f"load_weights: {name} holds the weights of a {made}, which only its owner's code can build; "
-                         f'expected such a network, as model={made}(...), got {type(model).__name__}')
+                         f'expected such a network, as model={made}(...), got {type(model).__name__} (save_onnx, mmr_nb.interchange, '
+                         'writes files that need no class)')
     net = copy.deepcopy(model).cpu().eval()
     dtype = next((v.dtype for v in state.values() if v.is_floating_point()), torch.float32)
     try: net.to(dtype).load_state_dict(state)

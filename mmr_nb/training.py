@@ -811,7 +811,8 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
         raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
     try: made = json.dumps(describe(model))
     except ValueError:  # a class of its owner
-        made = json.dumps([type(model).__qualname__, {k: list(v.shape) for k, v in model.state_dict().items()}])
+        steps = [[type(s).__name__, list(s.out_shape), str(getattr(s, 'slope', ''))] for s in net.steps]
+        made = json.dumps([type(model).__qualname__, {k: list(v.shape) for k, v in model.state_dict().items()}, steps])
     return dict(data=data.name, data_sha256=digest(data.x_train, data.y_train), scheme=_jsonable(scheme),
                 epochs=epochs, batch_size=batch_size, val=val, seed=seed, architecture=made)
 
