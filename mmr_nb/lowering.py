@@ -120,11 +120,11 @@ class Select(Linear_):
     in_shape:tuple   # of one input
     out_shape:tuple  # of one output
     def apply(self, x):
-        x, where = x.reshape(len(x), -1), self.index.to(x.device)
+        x, where = x.reshape(len(x), math.prod(self.in_shape)), self.index.to(x.device)
         picked = x[:, where.clamp(min=0)]
         return self.take(picked if (where >= 0).all() else picked.masked_fill(where < 0, 0))
     def transpose(self, h):
-        h, where = h.reshape(len(h), -1), self.index.to(h.device)
+        h, where = h.reshape(len(h), len(self.index)), self.index.to(h.device)
         if not (where >= 0).all(): h, where = h[:, where >= 0], where[where >= 0]
         return self.put(h.new_zeros(len(h), math.prod(self.in_shape)).index_add(1, where, h))
     def fan(self, back=False):
