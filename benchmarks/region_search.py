@@ -7,8 +7,9 @@ to get there.
 The first form writes results/region_search/NAME-lP.json, a row a point (the first test images): bounds by Theorem 3.1,
 after five neighbouring regions (A.2), by linear bounds (Wong and Kolter's without the box, CROWN's with it), and by
 `minimal_perturbation`. A run that is cut goes on where it was, with the same settings, network and code of the search;
---again, which may have newer code, asks the points that are not exact once more; --then 10,60 asks the first --most of them again with longer limits, each what the last one left,
-and notes the limit in each row. Seconds of the limit are the processor's.
+--again, which may have newer code, asks the points that are not exact once more; --then 10,60 asks the first --most of
+them again with longer limits, each what the last one left, and notes the limit in each row. Seconds of the limit are
+the processor's.
 The second form writes race.json: regions visited a second beside the naive walk (V recomputed for every region), and
 seconds to the exact minimum beside bisection with `branch_and_bound` and beside `solve_distance`, in one process, on a
 network of --hidden units in one layer, trained for 1500 steps on 14x14 images, so that every way can finish. Rates are

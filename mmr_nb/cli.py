@@ -259,8 +259,10 @@ def read_results(
     "The results of a run of `mmr_certify`, for `report`, `stage_table` or your own questions"
     out = Path(out)
     if lost := [f for f in ('certify.csv', 'certify.json', 'witnesses.npz') if not (out/f).is_file()]:
-        raise ValueError(f'read_results: expected a folder that mmr_certify wrote, got {out.name} without {", ".join(lost)}')
-    results = pd.read_csv(out/'certify.csv', keep_default_na=False, na_values=[''], dtype=dict(unstable='Int64', float32='boolean', solver=str),
+        raise ValueError(f'read_results: expected a folder that mmr_certify wrote, got {out.name} without '
+                         f'{", ".join(lost)}')
+    results = pd.read_csv(out/'certify.csv', keep_default_na=False, na_values=[''],
+                          dtype=dict(unstable='Int64', float32='boolean', solver=str),
                           converters=dict(lb=float, ub=float, seconds=float, spent=json.loads))
     with np.load(out/'witnesses.npz') as images: found = {int(k): images[k] for k in images.files}
     results.insert(results.columns.get_loc('solver') + 1, 'witness', [found.get(k) for k in results['index']])

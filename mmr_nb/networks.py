@@ -376,8 +376,8 @@ def _filled(name, model, card, state):
     made = card['module']
     if not isinstance(model, nn.Module):
         raise ValueError(f"load_weights: {name} holds the weights of a {made}, which only its owner's code can build; "
-                         f'expected such a network, as model={made}(...), got {type(model).__name__} (save_onnx, mmr_nb.interchange, '
-                         'writes files that need no class)')
+                         f'expected such a network, as model={made}(...), got {type(model).__name__} (save_onnx, '
+                         'mmr_nb.interchange, writes files that need no class)')
     net = copy.deepcopy(model).cpu().eval()
     dtype = next((v.dtype for v in state.values() if v.is_floating_point()), torch.float32)
     try: net.to(dtype).load_state_dict(state)

@@ -678,7 +678,8 @@ def choose_units(
     w, t, seen = half_spaces(local, parts)
     # the best slope of a lower line loses nothing: only units with a line above do
     cost = triangle_cost(seen.clamp(max=0), parts.lb, parts.ub)
-    cost = torch.where(cost.amax(1, keepdim=True) > 0, torch.where(cost > 0, cost, -1.), triangle_cost(seen, parts.lb, parts.ub))
+    some = cost.amax(1, keepdim=True) > 0
+    cost = torch.where(some, torch.where(cost > 0, cost, -1.), triangle_cost(seen, parts.lb, parts.ub))
     top = cost.topk(min(candidates, local.k), dim=1)
     again = torch.arange(len(parts)).repeat_interleave(top.indices.shape[1])
     halves = split_parts(parts[again], top.indices.flatten())
