@@ -218,6 +218,8 @@ class Affine:
     def bias_size(self): return self.bias.abs() if self.behind is None else self.behind # what its rounding goes by
     def magnitude(self, v): # |W| v for v >= 0, [n, *in_shape] -> [n, *out_shape]
         return run([o.map(torch.abs) for o in self.ops], v.reshape(-1, *self.in_shape)).reshape(-1, *self.out_shape)
+    def magnitude_back(self, h): # |W|^T h for h >= 0, [n, *out_shape] -> [n, *in_shape]
+        return run_back([o.map(torch.abs) for o in self.ops], h.reshape(-1, *self.out_shape)).reshape(-1, *self.in_shape)
     def n_terms(self, back=False): # roundings on the longest path through the step, or its transpose
         return 8 + sum(1 + o.fan(back) for o in self.ops)
     @cached_property

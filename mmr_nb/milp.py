@@ -15,7 +15,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
 from .ball import Ball, check_input, exact_arithmetic, read_ball, read_labels, read_options
-from .lowering import Lowered, chain, lower_checked, run_back
+from .lowering import Lowered, chain, lower_checked
 from .attacks import downhill, witness_margins
 from .bounds import interval_bounds
 from .solver import (Program, ask_worker, dual_bound, grace_seconds, mip_bound,
@@ -98,8 +98,7 @@ def _underflow(net, span, layers):
     worst = torch.ones(()).double()
     for k, (affine, _) in enumerate(chain(net)[:len(layers) + 1]):
         size = size + affine.bias_size.sum() + (sum(layers[k-1].ub - layers[k-1].lb) if k else 0)
-        g = torch.ones(1, *affine.out_shape).double()
-        for op in reversed(affine.ops): g = op.map(torch.abs).transpose(g)
+        g = affine.magnitude_back(torch.ones(1, *affine.out_shape).double())
         worst, terms = worst*affine.swell*g.max().clamp(min=1), terms + affine.bias.numel()
     return torch.finfo(torch.float64).tiny*terms*worst*size
 
@@ -110,9 +109,8 @@ class _Sums:
     def constant(self, h, t, size): # h @ t, whose terms are at most |h| @ size
         self.const, self.size = self.const + h @ t, self.size + h.abs() @ size
     def rounding(self, affine, h, sizes): # what h may lose on its way through a step whose inputs are at most `sizes`
-        size = run_back([op.map(torch.abs) for op in affine.ops], h.abs().reshape(-1, *affine.out_shape)).flatten(1)
         share = 1.01*torch.finfo(torch.float64).eps*(affine.n_terms(back=True) + 2)
-        self.slack = self.slack + share*size @ sizes
+        self.slack = self.slack + share*affine.magnitude_back(h.abs()).flatten(1) @ sizes
     def unit(self, w, low, high): # weights on unstable units' outputs, which lie between low and high
         self.lo = self.lo + w.clamp(min=0) @ low + w.clamp(max=0) @ high
         self.hi = self.hi + w.clamp(min=0) @ high + w.clamp(max=0) @ low
