@@ -517,6 +517,10 @@ class _Work:
     epochs:int
     batch_size:int
     seed:int
+    @property
+    def steps(self): # of an epoch; a last batch of one image, which has no statistics, joins the one before
+        whole, rest = divmod(len(self.x), self.batch_size)
+        return max(1, whole + (rest > 1))
 
 # %% ../nbs/13_training.ipynb #9d51d4cd
 def _weights(model): return {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -611,7 +615,7 @@ def _epoch(run, work, epoch, bar):
     "One pass over the training images; means of the objective's parts, and the schedules' values at its end"
     n = len(work.x)
     order = list(torch.randperm(n, generator=run.generator).split(work.batch_size))
-    if len(order) > 1 and len(order[-1]) == 1: order[-2:] = [torch.cat(order[-2:])]  # one image has no statistics
+    if len(order) > work.steps: order[-2:] = [torch.cat(order[-2:])]
     sums, noise = {}, _noise(run, work.seed, epoch)
     run.model.train()
     for i, batch in enumerate(order):
@@ -683,12 +687,12 @@ def _begin(run, settings, out, resume):
     log = _Log(settings, _weights(run.model), [], None if out is None else Path(out), None)
     if log.out is None: return log
     log.file = claim_run(log.out, resume)
-    if resume and not log.file.exists():
-        warnings.warn(f'train: {log.out.name} holds no run to go on with; it begins anew', stacklevel=3)
-    if resume and log.file.exists():
+    if not resume: return log
+    if log.file.exists():
         meta, tensors = read_checkpoint(log.file)
         check_same_run(log.file, {**_options, **meta['settings']}, {**_options, **settings})
         log.rows, log.best = meta['rows'], _restore(run, tensors)
+    else: warnings.warn(f'train: {log.out.name} holds no run to go on with; it begins anew', stacklevel=3)
     return log
 
 # %% ../nbs/13_training.ipynb #676cf5b2
@@ -739,9 +743,7 @@ def _make_run(model, scheme, options, seed, device, rank):
 def _loop(run, work, log, progress, callback):
     "Epochs until the run is over, with the first process's progress bar"
     if run.options['processes'] > 1: _same_start(run.model)
-    steps = math.ceil(len(work.x)/work.batch_size)
-    if len(work.x) % work.batch_size == 1 < steps: steps -= 1
-    shown = dict(total=work.epochs*steps, initial=len(log.rows)*steps, desc=f'train {run.scheme.name}', unit='batch')
+    shown = dict(total=work.epochs*work.steps, initial=len(log.rows)*work.steps, desc=f'train {run.scheme.name}', unit='batch')
     with tqdm(disable=not progress or run.rank > 0, **shown) as bar:
         while len(log.rows) < work.epochs:
             row = _next_epoch(run, work, log, bar)
@@ -811,7 +813,8 @@ def _settings(model, data, scheme, epochs, batch_size, val, seed, to_file):
         raise ValueError(f'train: {data.name} has {data.n_classes} classes, the network {net.n_classes} logits')
     try: made = json.dumps(describe(model))
     except ValueError:  # a class of its owner
-        steps = [[type(s).__name__, list(s.out_shape), str(getattr(s, 'slope', ''))] for s in net.steps]
+        slope = lambda s: s.slope if isinstance(getattr(s, 'slope', None), float) else None  # others are learnt
+        steps = [[type(s).__name__, list(s.out_shape), slope(s)] for s in net.steps]
         made = json.dumps([type(model).__qualname__, {k: list(v.shape) for k, v in model.state_dict().items()}, steps])
     return dict(data=data.name, data_sha256=digest(data.x_train, data.y_train), scheme=_jsonable(scheme),
                 epochs=epochs, batch_size=batch_size, val=val, seed=seed, architecture=made)
